@@ -13,9 +13,10 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 from gui.app.marker_field import MarkerField
 from gui.kit import theme
 from gui.kit.panels import Panel
-from gui.kit.words import tr
+from gui.kit.words import spoken, tr
 from gui.link.command_desk import CommandDesk
 from hw.messages.telemetry import JournalEntry, Telemetry
+from hw.notices.catalogue import words_of
 
 KEPT = 500
 
@@ -83,10 +84,11 @@ class JournalPanel(Panel):
         self.table.insertRow(row)
         look = theme.SEVERITY_LOOKS[entry.severity]
         calm = entry.severity == "info"
+        words = words_of(entry.id, entry.values, spoken()) or entry.text
         texts = (
             (local_time(entry.wall), theme.FAINT),
             (look.text, look.colour),
-            (entry.text, theme.TEXT if calm else look.colour),
+            (words, theme.TEXT if calm else look.colour),
         )
         for column, (text, colour) in enumerate(texts):
             item = QtWidgets.QTableWidgetItem(text)
@@ -94,7 +96,7 @@ class JournalPanel(Panel):
             item.setTextAlignment(
                 QtCore.Qt.AlignmentFlag.AlignLeft | QtCore.Qt.AlignmentFlag.AlignTop
             )
-            item.setToolTip(f"{entry.wall}\n{entry.text}")
+            item.setToolTip(f"{entry.wall}\n{words}")
             item.setFont(theme.font(theme.SMALL_PX, bold=column == 1 and not calm))
             self.table.setItem(row, column, item)
         if self.table.rowCount() > KEPT:

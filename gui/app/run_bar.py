@@ -333,7 +333,7 @@ class RunBar(QtWidgets.QFrame):
             words += tr(" · wall {clock}", clock=clock_text(telemetry.elapsed_s))
         self.duration.show_text(words)
         by = f" · {telemetry.protocol}" if telemetry.protocol else ""
-        self.facts["Run"].show_text(f"{telemetry.run or 'none'}{by}")
+        self.facts["Run"].show_text(f"{telemetry.run or tr('none')}{by}")
         if telemetry.settings is not None:
             of_pairs = telemetry.settings.sorts_coincidences
             self.what.show_text(tr("PET console") if of_pairs else tr("SPECT console"))

@@ -341,7 +341,7 @@ class ImagePanel(PicturePanel):
         facts["Window"] = tr("0 to {level} {unit}", level=level_text(each * self.upper), unit=unit)
         facts["Review"] = _review_words(self.page.folder)
         corrections = [
-            (label_of(name), applied, message.how.get(name, ""))
+            (tr(label_of(name)), applied, message.how.get(name, ""))
             for name, applied in sorted(message.corrections.items(), key=lambda item: not item[1])
         ]
         words = region_words(message, self._unit)

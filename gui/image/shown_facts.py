@@ -32,7 +32,7 @@ TEACHES = {
         "reconstruction\ncould not keep up; intensities are scaled so that they "
         "stay right."
     ),
-    mark("Rate"): mark(
+    mark("Images"): mark(
         "Images per second, and the noise: standard deviation of a voxel over its mean."
     ),
 }
@@ -86,7 +86,7 @@ class ImageFacts(FactsColumn):
         used = tr("{value:.0f} % of events", value=100 * image.fraction_used)
         values["Used"].show_text(used if whole else f"⚠ {used}", "" if whole else theme.WARNING)
         noise = tr(" · noise {value:.0f} %", value=100 * image.noise) if image.noise > 0 else ""
-        values["Rate"].show_text(
+        values["Images"].show_text(
             tr("{rate_Hz:.1f} images/s{noise}", rate_Hz=image.rate_Hz, noise=noise)
         )
         self._show_corrections(image.corrections, image.how)
@@ -112,7 +112,7 @@ class ImageFacts(FactsColumn):
             if label.isHidden() != (item is None):
                 label.setHidden(item is None)
             if item is not None:
-                name, applied = label_of(item[0]), item[1]
+                name, applied = tr(label_of(item[0])), item[1]
                 words = f"✓ {name}" if applied else f"✗ {name}"
                 label.show_text(words, theme.GOOD if applied else theme.DIM)
                 why = how.get(item[0], "")

@@ -78,7 +78,7 @@ class _LossColumn(QtWidgets.QGridLayout):
                 value_label.show_text("")
                 continue
             name, value = order[row], found[order[row]]
-            caption = name.removeprefix(f"{self._group}.").replace(".", " ").replace("_", " ")
+            caption = tr(caption_of(name, self._group))
             colour = theme.WARNING if value else ""
             name_label.show_text(f"⚠ {caption}" if value else caption, colour or theme.DIM)
             value_label.show_text(grouped(value), colour)
@@ -93,6 +93,11 @@ class _LossColumn(QtWidgets.QGridLayout):
             teaches = WATCHED.get(name)
             known = tr(teaches) if teaches else tr("Counter {name} of the daq", name=name)
             label.setToolTip(known)
+
+
+def caption_of(counter: str, group: str) -> str:
+    """Return a counter's name in its group as it is shown, in English."""
+    return counter.removeprefix(f"{group}.").replace(".", " ").replace("_", " ")
 
 
 _STATE = {

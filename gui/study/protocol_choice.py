@@ -12,7 +12,7 @@ from gui.kit import theme
 from gui.kit.panels import CalmLabel
 from gui.kit.words import mark, tr
 from gui.link.command_desk import CommandDesk
-from hw.messages.scan_protocol import ScanProtocol
+from hw.messages.scan_protocol import RunUntil, ScanProtocol
 from hw.messages.telemetry import Telemetry
 
 NONE = mark("no protocol")
@@ -100,11 +100,27 @@ class ProtocolChoice(QtWidgets.QWidget):
         if self._shelf.faults:
             self.words.show_text(f"⚠ {self._shelf.faults[0]}", theme.WARNING)
         elif protocol is not None:
-            self.words.show_text(tr("✓ next run {words}", words=protocol.until.words()), theme.GOOD)
+            self.words.show_text(
+                tr("✓ next run {words}", words=until_words(protocol.until)), theme.GOOD
+            )
         elif self._set or telemetry is None:
             self.words.show_text("", theme.DIM)
         else:
-            self.words.show_text(telemetry.until.words(), theme.DIM)
+            self.words.show_text(until_words(telemetry.until), theme.DIM)
+
+
+def until_words(until: RunUntil) -> str:
+    """Return what ends a run, in the language that is spoken."""
+    parts = []
+    if until.duration_s:
+        parts.append(f"{until.duration_s:g} s")
+    if until.counts:
+        parts.append(tr("{counts:,} counts", counts=until.counts))
+    if until.noise_percent:
+        parts.append(tr("{noise_percent:g} % noise", noise_percent=until.noise_percent))
+    if not parts:
+        return tr("goes on until stopped")
+    return tr("ends after {what}", what=tr(" or ").join(parts))
 
 
 def _scanner_of(telemetry: Telemetry | None) -> tuple[str, bool] | None:

@@ -81,7 +81,7 @@ class StudyPage(QtWidgets.QWidget):
             grid.addWidget(caption, row, 0)
             grid.addWidget(editor, row, 1)
             grid.addWidget(
-                self._now_button(name) if name in TIMES else CalmLabel(field.unit), row, 2
+                self._now_button(name) if name in TIMES else CalmLabel(tr(field.unit)), row, 2
             )
             grid.addWidget(fault, row, 3)
             grid.setRowMinimumHeight(row, 32)
@@ -100,7 +100,8 @@ class StudyPage(QtWidgets.QWidget):
 
     def _choice(self, name: str) -> QtWidgets.QComboBox:
         box = QtWidgets.QComboBox()
-        box.addItems(CHOICES[name])
+        for choice in CHOICES[name]:
+            box.addItem(tr(choice), choice)
         box.setMinimumHeight(26)
         box.currentIndexChanged.connect(self._show)
         return box
@@ -144,7 +145,9 @@ class StudyPage(QtWidgets.QWidget):
     def texts(self) -> dict[str, str]:
         """Return the form's content, by field."""
         return {
-            name: editor.currentText() if isinstance(editor, QtWidgets.QComboBox) else editor.text()
+            name: str(editor.currentData())
+            if isinstance(editor, QtWidgets.QComboBox)
+            else editor.text()
             for name, editor in self.editors.items()
         }
 
@@ -163,7 +166,7 @@ class StudyPage(QtWidgets.QWidget):
     def _write(self, name: str, text: str) -> None:
         editor = self.editors[name]
         if isinstance(editor, QtWidgets.QComboBox):
-            editor.setCurrentText(text)
+            editor.setCurrentIndex(max(0, editor.findData(text)))
         else:
             editor.setText(text)
 

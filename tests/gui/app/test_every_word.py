@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
+from pyqtgraph.Qt import QtCore
 
 from gui.app.window import PAGES, ConsoleWindow
-from gui.kit import words
+from gui.kit import theme, words
 from hw.messages.endpoints import Endpoints
-from hw.notices.language import LANGUAGES
 from rigs.gui.drawn import drawn
 from rigs.gui.feeder import SCENARIOS, Feeder
 from rigs.gui.layout_faults import layout_faults
@@ -19,8 +20,47 @@ pytestmark = pytest.mark.gui
 
 Pump = Callable[..., None]
 
-NO_LANGUAGE = frozenset({"Tomoshibi", "PgUp", "PgDn", "Home", "Ctrl", "SUV", "MIP", "PDF", "QC"})
-"""Names, keys and units, the same in each language."""
+NO_LANGUAGE = frozenset(
+    [
+        "Tomoshibi",
+        "English",
+        "SUV",
+        "MIP",
+        "PDF",
+        "QC",
+        "Inferno",
+        "Viridis",
+        "emulator",
+        "CareMiBrain",
+        "model",
+        "keV",
+        "MBq",
+        "HFS",
+        "HFP",
+        "HFDR",
+        "HFDL",
+        "FFS",
+        "FFP",
+        "FFDR",
+        "FFDL",
+        "threshold",
+        "comparator",
+        "current",
+        "trip",
+        "temperature",
+        "energy",
+        "brain",
+        "tomoshibi",
+        "console",
+        "endpoint",
+        "ipc",
+        "tmp",
+    ]
+)
+"""Names, keys and units, the same in each language; those of registers and of the feeder's run."""
+
+SAID_BY_OTHERS = re.compile(r" v1: |disk full: |_(low|high)$|^[a-z]+: .*: |^attenuation: ")
+"""Titles of protocols, names of windows, and what other programs say in whole sentences."""
 
 
 @pytest.fixture
@@ -29,6 +69,7 @@ def in_brackets(monkeypatch: pytest.MonkeyPatch, console: ConsoleWindow) -> Iter
     there = bracketed()
     monkeypatch.setattr(words, "translations", lambda _language: there)
     console.speak("ja")
+    QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete.value)
     yield
     words._spoken = "en"
 
@@ -49,23 +90,30 @@ def test_every_text_is_one_of_the_language(
         for page in PAGES:
             console.pages.show_page(page)
             shown = list(texts_shown(console))
+            shown = [(text, where) for text, where in shown if not SAID_BY_OTHERS.search(text)]
             left |= {text: where for text, where in shown if words_left(text, NO_LANGUAGE)}
     assert not left
 
 
-@pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("size", [(1008, 728), (1280, 800), (1920, 1080)], ids=str)
 def test_japanese_fits_where_english_does(
-    endpoints: Endpoints, console: ConsoleWindow, pump: Pump, page: str, size: tuple[int, int]
+    endpoints: Endpoints, console: ConsoleWindow, pump: Pump, size: tuple[int, int]
 ) -> None:
-    assert "ja" in LANGUAGES
+    if not theme.can_write("ja"):
+        pytest.skip("no font has Japanese letters: apt-get install fonts-ipafont-gothic")
     console.resize(*size)
-    with Feeder(endpoints, SCENARIOS["running"]()):
+    with Feeder(endpoints, SCENARIOS["trouble"]()):
         console.speak("ja")
         try:
             pump(drawn(console))
-            console.pages.show_page(page)
-            pump(lambda: True)
-            assert layout_faults(console) == []
+            faults = {page: faults_of(console, page, pump) for page in PAGES}
+            assert not {page: found for page, found in faults.items() if found}
         finally:
             words.speak("en")
+
+
+def faults_of(console: ConsoleWindow, page: str, pump: Pump) -> list[str]:
+    """Return what is wrong with how a page lies."""
+    console.pages.show_page(page)
+    pump(lambda: True)
+    return layout_faults(console)

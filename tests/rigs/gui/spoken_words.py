@@ -6,16 +6,29 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from gui.rates.loss_counters import caption_of
+from hw.messages.corrections import CORRECTIONS, label_of
+from hw.messages.counters import COUNTERS, harm_of
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def texts_in_code() -> dict[str, str]:
-    """Return every marked text with the first place that it stands at."""
-    found: dict[str, str] = {}
+    """Return every marked text with a place that it stands at."""
+    found = texts_made()
     for path in sorted((ROOT / "gui").rglob("*.py")):
         for text, line in texts_of(path.read_text(encoding="utf-8")):
             found.setdefault(text, f"{path.relative_to(ROOT)}:{line}")
     return found
+
+
+def texts_made() -> dict[str, str]:
+    """Return texts that the console makes of closed sets of names."""
+    labels = {label_of(one.name): "hw/messages/corrections.py" for one in CORRECTIONS}
+    counted = [name for name in COUNTERS if harm_of(name) != "none"]
+    groups = ("frames" if name.startswith("frames.") else "singles" for name in counted)
+    captions = map(caption_of, counted, groups)
+    return labels | dict.fromkeys(captions, "gui/rates/loss_counters.py")
 
 
 def texts_of(code: str) -> Iterator[tuple[str, int]]:
