@@ -116,7 +116,7 @@ class ImageFacts(FactsColumn):
                 words = f"✓ {name}" if applied else f"✗ {name}"
                 label.show_text(words, theme.GOOD if applied else theme.DIM)
                 why = how.get(item[0], "")
-                state = "corrected" if applied else tr("not corrected")
+                state = tr("corrected") if applied else tr("not corrected")
                 label.setToolTip(f"{name}: {state}{': ' if why else ''}{why}")
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.gui
 Pump = Callable[..., None]
 
 NO_LANGUAGE = frozenset(
-    [
+    (
         "Tomoshibi",
         "English",
         "SUV",
@@ -30,9 +30,6 @@ NO_LANGUAGE = frozenset(
         "QC",
         "Inferno",
         "Viridis",
-        "emulator",
-        "CareMiBrain",
-        "model",
         "keV",
         "MBq",
         "HFS",
@@ -43,24 +40,23 @@ NO_LANGUAGE = frozenset(
         "FFP",
         "FFDR",
         "FFDL",
+        "emulator",
+        "CareMiBrain",
+        "model",
+        "brain",
         "threshold",
         "comparator",
         "current",
         "trip",
         "temperature",
         "energy",
-        "brain",
-        "tomoshibi",
-        "console",
-        "endpoint",
-        "ipc",
-        "tmp",
-    ]
+    )
 )
 """Names, keys and units, the same in each language; those of registers and of the feeder's run."""
 
-SAID_BY_OTHERS = re.compile(r" v1: |disk full: |_(low|high)$|^[a-z]+: .*: |^attenuation: ")
-"""Titles of protocols, names of windows, and what other programs say in whole sentences."""
+SAID_BY_OTHERS = re.compile(r" v1: |disk full: |_(low|high)$|⟧: .*the (run|image)|…$")
+"""Titles of protocols, names of windows, what other programs say in whole sentences; and what is
+cut for want of room, whose tool tip has all of it."""
 
 
 @pytest.fixture
