@@ -199,8 +199,8 @@ class ModulePanel(Panel):
 
 def _summary(states: list[str], *, before_run: bool) -> tuple[str, str]:
     missing = [
-        f"{states.count(state)} {state}"
-        for state in (tr("stalled"), tr("silent"))
+        f"{states.count(state)} {theme.MODULE_LOOKS[state].word}"
+        for state in ("stalled", "silent")
         if state in states
     ]
     if "live" not in states and "ended" in states and not missing:

@@ -91,6 +91,41 @@ def test_every_text_is_one_of_the_language(
     assert not left
 
 
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_language_says_what_english_says(
+    endpoints: Endpoints,
+    console: ConsoleWindow,
+    pump: Pump,
+    scenario: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A state that is found by its English word would be lost in another language."""
+    with Feeder(endpoints, SCENARIOS[scenario]()):
+        pump(drawn(console))
+        in_english = said_by(console, pump)
+        there = bracketed()
+        monkeypatch.setattr(words, "translations", lambda _language: there)
+        console.speak("ja")
+        try:
+            pump(drawn(console))
+            in_brackets = said_by(console, pump)
+        finally:
+            words.speak("en")
+    assert in_brackets - in_english == {"English"}, "the button that offers the other language"
+
+
+def said_by(console: ConsoleWindow, pump: Pump) -> set[str]:
+    """Return all texts that are shown, without brackets and figures."""
+    QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete.value)
+    found: set[str] = set()
+    for page in PAGES:
+        console.pages.show_page(page)
+        frames = console.meter.frames
+        pump(lambda frames=frames: console.meter.frames > frames + 8)
+        found |= {text for text, where in texts_shown(console) if not where.startswith("Elided")}
+    return {re.sub(r"[\d.,\s]+", "#", text.replace("⟦", "").replace("⟧", "")) for text in found}
+
+
 @pytest.mark.parametrize("size", [(1008, 728), (1280, 800), (1920, 1080)], ids=str)
 def test_japanese_fits_where_english_does(
     endpoints: Endpoints, console: ConsoleWindow, pump: Pump, size: tuple[int, int]
