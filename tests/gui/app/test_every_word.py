@@ -111,7 +111,8 @@ def test_a_language_says_what_english_says(
             in_brackets = said_by(console, pump)
         finally:
             words.speak("en")
-    assert in_brackets - in_english == {"English"}, "the button that offers the other language"
+    # the button that offers the other language; and what a process beside says when it is ready
+    assert in_brackets - in_english - {"no#runs#here#yet"} == {"English"}
 
 
 def said_by(console: ConsoleWindow, pump: Pump) -> set[str]:
