@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from gui.kit.words import tr
 from gui.link.command_desk import CommandDesk
 from hw.messages.telemetry import Telemetry
 
@@ -29,12 +28,7 @@ def console_name() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    name = tr(
-        "console of {user} on {node}, process {getpid}",
-        user=user,
-        node=platform.node(),
-        getpid=os.getpid(),
-    )
+    name = f"console of {user} on {platform.node()}, process {os.getpid()}"  # an identity
     return "".join(letter for letter in name if letter.isprintable())[:MOST_CHARACTERS]
 
 

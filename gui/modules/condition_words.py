@@ -41,6 +41,7 @@ _STATES = {
     "fault": Look(mark("FAULT"), "✗", theme.ALARM),
     "unknown": Look(mark("unknown"), "?", theme.FAINT),
 }
+BIAS_STATES = (mark("off"), mark("ramping"), mark("on"), mark("tripped"), mark("unknown"))
 GONE = Look(mark("NO ANSWER"), "×", theme.ALARM)
 
 
@@ -98,7 +99,7 @@ def link_words(state: ModuleState) -> str:
 
 
 def facts(state: ModuleState) -> tuple[tuple[str, str], ...]:
-    """Return the facts about one module, caption and text."""
+    """Return the facts about one module, caption (marked) and text."""
     link = state.link
     asked = tr(
         "{value:.3f} V of {value2:.3f} V asked for",
@@ -129,12 +130,12 @@ def facts(state: ModuleState) -> tuple[tuple[str, str], ...]:
         value=state.reset_cause or "?",
     )
     return (
-        (tr("Machine"), f"{state.machine}, {link.url}"),
-        (tr("Fault"), state.fault_text or tr("none")),
-        (tr("Bias"), f"{asked}, {state.bias_state}"),
-        (tr("Current"), f"{state.current_nA / 1000:.3f} µA"),
+        (mark("Machine"), f"{state.machine}, {link.url}"),
+        (mark("Fault"), state.fault_text or tr("none")),
+        (mark("Bias"), f"{asked}, {tr(state.bias_state)}"),
+        (mark("Current"), f"{state.current_nA / 1000:.3f} µA"),
         (
-            tr("Supply"),
+            mark("Supply"),
             tr(
                 "{value:.2f} V, interlock {interlock}",
                 value=state.supply_mV / 1000,
@@ -142,7 +143,7 @@ def facts(state: ModuleState) -> tuple[tuple[str, str], ...]:
             ),
         ),
         (
-            tr("Temperature"),
+            mark("Temperature"),
             tr(
                 "{temperature_C:.2f} °C, epoch {epoch}",
                 temperature_C=state.temperature_C,
@@ -150,22 +151,22 @@ def facts(state: ModuleState) -> tuple[tuple[str, str], ...]:
             ),
         ),
         (
-            tr("Scaler"),
+            mark("Scaler"),
             tr("{rate} k/s over the comparator's threshold", rate=rate_text(state.scaler_Hz)),
         ),
-        (tr("Firmware"), _firmware_words(state)),
-        (tr("Starts"), starts),
-        (tr("Line"), trips + (f", {link.baud} Bd" if link.baud else "")),
-        (tr("Damage"), f"{damage}, {broken}"),
+        (mark("Firmware"), _firmware_words(state)),
+        (mark("Starts"), starts),
+        (mark("Line"), trips + (f", {link.baud} Bd" if link.baud else "")),
+        (mark("Damage"), f"{damage}, {broken}"),
         (
-            tr("Frames"),
+            mark("Frames"),
             tr(
                 "{frames} received, {lost_frames} lost on the way",
                 frames=link.frames,
                 lost_frames=link.lost_frames,
             ),
         ),
-        (tr("Clock"), _clock_words(state)),
+        (mark("Clock"), _clock_words(state)),
     )
 
 

@@ -160,7 +160,7 @@ class OrderForm(QtWidgets.QWidget):
                 tr(
                     "{name} is a whole number in {value}",
                     name=spec.name,
-                    value=spec.unit or "its own unit",
+                    value=spec.unit or tr("its own unit"),
                 )
             )
             return

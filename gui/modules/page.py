@@ -81,7 +81,7 @@ class ModulePage(QtWidgets.QWidget):
         self.facts: dict[str, ElidedLabel] = {}
         blank = ModuleState(module=0, machine="", link=LinkState(url="", connected=False))
         for place, (caption, _) in enumerate(facts(blank)):
-            label = CalmLabel(caption)
+            label = CalmLabel(tr(caption))
             label.setObjectName("dim")
             self.facts[caption] = ElidedLabel()
             self.facts[caption].show_text("–")
@@ -119,7 +119,9 @@ class ModulePage(QtWidgets.QWidget):
         age_s = link.modules_age_s
         old = age_s > OLD_AFTER_S
         self._age.show_text(
-            tr("⚠ {age} old: the link process is silent", age=age_text(age_s)) if old else "live",
+            tr("⚠ {age} old: the link process is silent", age=age_text(age_s))
+            if old
+            else tr("live"),
             theme.ALARM if old else theme.GOOD,
         )
         if states is not self._drawn:
@@ -204,6 +206,6 @@ class ModulePage(QtWidgets.QWidget):
         """Ask a person; True for yes."""
         buttons = QtWidgets.QMessageBox.StandardButton
         answer = QtWidgets.QMessageBox.question(
-            self, "Modules", question, buttons.Yes | buttons.No, buttons.No
+            self, tr("Modules"), question, buttons.Yes | buttons.No, buttons.No
         )
         return bool(answer == buttons.Yes)

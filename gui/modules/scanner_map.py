@@ -116,7 +116,7 @@ class ModuleGrid(QtWidgets.QWidget):
             sector=sector,
             live=live,
             rate=rate_text(self._rates[module]),
-            value=self._states[module],
+            value=_word(self._states[module]),
         )
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
@@ -195,6 +195,11 @@ class ModulePanel(Panel):
             self.legend.show_scale(low, high, unit)
         before_run = telemetry.state in ("idle", "armed")
         self.summary.show_text(*_summary(states, before_run=before_run))
+
+
+def _word(state: str) -> str:
+    look = theme.MODULE_LOOKS.get(state)
+    return look.word if look else state
 
 
 def _summary(states: list[str], *, before_run: bool) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gui.kit import theme
 from gui.kit.words import mark, tr
 from hw.messages.sort_settings import EnergyWindow, SortSettings
 
@@ -170,7 +171,7 @@ def window_sentence(window: EnergyWindow) -> str:
     return tr(
         "{name}: {kind} window{whose}{serves}, {where}: {edges}",
         name=window.name,
-        kind=window.kind,
+        kind=theme.WINDOW_LOOKS[window.kind].word,
         whose=whose,
         serves=serves,
         where=where,

@@ -139,4 +139,5 @@ class Job(QtCore.QObject):
         if status == 0 and self._newest is not None:
             self.done.emit(self._newest)
         else:
-            self.failed.emit(f"{self.name}: {self._last_words() or f'status {status}'}")
+            why = self._last_words() or tr("status {status}", status=status)
+            self.failed.emit(f"{self.name}: {why}")

@@ -74,10 +74,10 @@ class RunDesk(QtWidgets.QWidget):
             mark("Sign…"): self._sign,
             mark("Compare"): self.compare.emit,
             REPLAY: self._replay,
-            mark("Reconstruct"): lambda: self.work("reconstruction", "reconstruct", self._run),
+            mark("Reconstruct"): lambda: self.work(tr("reconstruction"), "reconstruct", self._run),
             mark("Export…"): self._export,
             mark("Archive…"): self._archive,
-            mark("Verify"): lambda: self.work("verification", "runs", "--verify", self._run),
+            mark("Verify"): lambda: self.work(tr("verification"), "runs", "--verify", self._run),
             mark("Cancel"): self.worker.cancel,
         }
 
@@ -120,7 +120,7 @@ class RunDesk(QtWidgets.QWidget):
         self._enable()
 
     def _review(self, *words: str) -> None:
-        self.work("review", "review", self._run, *words)
+        self.work(tr("review"), "review", self._run, *words)
 
     def _discard(self) -> None:
         reason = self.ask(
@@ -143,14 +143,14 @@ class RunDesk(QtWidgets.QWidget):
         called = {tr(one): how for one, how in EXPORTS.items()}
         if what in called:
             command, name = called[what]
-            self.work("export", command, self._run, "--format", name)
+            self.work(tr("export"), command, self._run, "--format", name)
 
     def _archive(self) -> None:
         question = tr(
             "Folder on another disk for a copy of {run}, without its identity.json", run=self._run
         )
         if place := self.ask_folder(question):
-            self.work("archive", "archive", self._run, place)
+            self.work(tr("archive"), "archive", self._run, place)
 
     def _replay(self) -> None:
         if self.player.busy:

@@ -12,7 +12,7 @@ from daq.folder.listing.catalogue import is_found
 from gui.kit import theme
 from gui.kit.tables import ReadTable
 from gui.kit.wording import clock_text, grouped
-from gui.kit.words import mark
+from gui.kit.words import mark, tr
 
 COLUMNS = (
     mark("Run"),
@@ -27,7 +27,12 @@ COLUMNS = (
 WIDTHS_PX = (124, 84, 72, 60, 84, 64, 50)
 """Of all columns but the first."""
 
-CONDITION = COLUMNS.index("Condition")
+CONDITION, REVIEW = COLUMNS.index("Condition"), COLUMNS.index("Review")
+CONDITIONS = (mark("good"), mark("tainted"), mark("incomplete"))
+VERDICTS = (mark("keep"), mark("test"), mark("discard"))
+TAUGHT = (mark("scanner"), mark("protocol"), mark("nuclide"), mark("conditions"))
+"""What is told beside a row."""
+
 ROW_PX, PICTURE_PX = 40, 36
 MOST_PICTURES = 200
 """Of the newest runs: a first look at very many would keep the machine busy."""
@@ -51,8 +56,7 @@ def row_words(run: dict[str, Any]) -> tuple[str, ...]:
 
 def teaching(run: dict[str, Any]) -> str:
     """Return what is known of a run beside its row."""
-    named = ("scanner", "protocol", "nuclide", "conditions")
-    lines = [f"{name}: {run[name]}" for name in named if run.get(name)]
+    lines = [f"{tr(name)}: {run[name]}" for name in TAUGHT if run.get(name)]
     return "\n".join([str(run.get("name", "")), *lines])
 
 
@@ -119,7 +123,9 @@ class RunList(ReadTable):
             for column, text in enumerate(words):
                 self.setItem(place, column, _item(column, text))
             self.item(place, 0).setToolTip(teaching(found[place]))
-            self.item(place, CONDITION).setToolTip(str(found[place].get("conditions") or words[2]))
+            self.item(place, CONDITION).setToolTip(
+                str(found[place].get("conditions") or _cell(words[CONDITION]))
+            )
             self._paint(place)
         names = [row[0] for row in rows]
         if name in names:
@@ -149,9 +155,16 @@ class RunList(ReadTable):
         self.chosen.emit(self.name)
 
 
+def _cell(text: str) -> str:
+    """Return a condition or a verdict as it is called; a sign behind it stays."""
+    name, space, sign = text.partition(" ")
+    return f"{tr(name)}{space}{sign}"
+
+
 def _item(column: int, text: str) -> QtWidgets.QTableWidgetItem:
-    item = QtWidgets.QTableWidgetItem(text)
-    item.setToolTip(text)
+    shown = _cell(text) if column in (CONDITION, REVIEW) else text
+    item = QtWidgets.QTableWidgetItem(shown)
+    item.setToolTip(shown)
     if column >= COLUMNS.index("Time"):
         flags = QtCore.Qt.AlignmentFlag
         item.setTextAlignment(flags.AlignRight | flags.AlignVCenter)

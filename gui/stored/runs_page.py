@@ -101,7 +101,7 @@ class RunsPage(QtWidgets.QWidget):
         """Ask for the list, if the page is there; once more where one is being made already."""
         if self.isVisible():
             words = ("runs", "--runs", str(self.root))
-            self._outdated = not self.lister.start("list of runs", *words)
+            self._outdated = not self.lister.start(tr("list of runs"), *words)
 
     def showEvent(self, event: Any) -> None:
         """List the runs as the page comes."""
@@ -113,7 +113,7 @@ class RunsPage(QtWidgets.QWidget):
         self._tell_troubles(found.get("damaged", {}), found.get("need_recovery", []))
         self._filter()
         newest = str(MOST_PICTURES)
-        self.painter.start("pictures", "runs", "--thumbnails", newest, "--runs", str(self.root))
+        self.painter.start(tr("pictures"), "runs", "--thumbnails", newest, "--runs", str(self.root))
         if self._outdated:
             self.list_anew()
 

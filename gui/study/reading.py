@@ -38,7 +38,7 @@ FIELDS: dict[str, Field] = {
         "P-0042",
     ),
     "sex": Field(mark("Sex"), "", mark("F, M or O; kept in identity.json alone.")),
-    "age_years": Field(mark("Patient age"), mark(mark("years")), mark("At the scan.")),
+    "age_years": Field(mark("Patient age"), mark("years"), mark("At the scan.")),
     "weight_kg": Field(mark("Weight"), "kg", mark("SUV needs it."), "70"),
     "height_cm": Field(mark("Height"), "cm", mark("Tells a weight that cannot be right."), "172"),
     "patient_position": Field(
