@@ -34,13 +34,18 @@ def journal_of(folder: Path) -> list[str]:
     return [json.loads(line)["text"] for line in lines]
 
 
+def wait_for_the_journal(daq: DaqInThread) -> None:
+    """Its entries are on the disk after half a second at most, which no answer promises."""
+    journal = daq.service.life.journal.file
+    assert journal is not None
+    wait_until(lambda: journal.synced_bytes == journal.size, "the journal's sync")
+
+
 def test_a_run_that_was_just_armed_is_there_with_its_configuration(
     disk: ForgetfulDisk, daq: DaqInThread, left: Path
 ) -> None:
     folder = Path(daq.control.call("arm")["run"])
-    journal = daq.service.life.journal.file
-    assert journal is not None
-    wait_until(lambda: journal.synced_bytes == journal.size, "the journal, half a second at most")
+    wait_for_the_journal(daq)
     disk.cut().write_to(left)
     copy = left / "runs" / folder.name
     assert run_config(copy) == run_config(folder)
@@ -58,6 +63,7 @@ def test_in_mid_run_all_that_is_told_as_safe_is_there_and_recovers(
     modules.send_periods(periods)
     daq.recorded(2 * periods)
     wait_until(lambda: daq.run.disk.synced_bytes == daq.run.bytes_written, "the sync")
+    wait_for_the_journal(daq)
     modules.send_periods(3)  # these are on no disk yet, or just so
     told_bytes = daq.run.disk.synced_bytes
     disk.cut().write_to(left)
