@@ -1,4 +1,6 @@
-"""Where a projected line's time goes: the steps of docs/recon_projector.md, CPU ns per line.
+"""Where a projected line's time goes, CPU ns per line.
+
+Its figures are in docs/reconstruction/projector.md.
 
     python benchmarks/projector_steps.py [--lines 262144]
 

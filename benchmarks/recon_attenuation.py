@@ -1,4 +1,6 @@
-"""Randoms, sensitivity and µ maps against the truth of emulated heads: docs/recon_attenuation.md.
+"""Randoms, sensitivity and µ maps against the truth of emulated heads.
+
+Its figures are in docs/reconstruction/attenuation.md.
 
     tomoshibi demo --headless --fast --preset tof_brain --phantom brain --duration 30 --truth
     tomoshibi truth RUN

@@ -1,4 +1,6 @@
-"""Each correction off and on, for a scanner that needs all of them: docs/recon_quantification.md.
+"""Each correction off and on, for a scanner that needs all of them.
+
+Its figures are in docs/reconstruction/quantification.md.
 
     python benchmarks/recon_corrections.py FOLDER [--image docs/images/recon_corrections.png]
 

@@ -1,4 +1,4 @@
-"""The detection model against the truth: figures of docs/recon_quantification.md.
+"""The detection model against the truth: figures of docs/reconstruction/quantification.md.
 
     tomoshibi demo --headless --fast --truth --preset ideal.toml --phantom cylinder --duration 25
     tomoshibi truth RUN

@@ -1,4 +1,6 @@
-"""Speed of list-mode exchange, against the reference writer: figures of docs/recon_exchange.md.
+"""Speed of list-mode exchange, against the reference writer.
+
+Its figures are in docs/reconstruction/exchange.md.
 
     python benchmarks/recon_exchange.py --scanner caremibrain --events 20000000
 

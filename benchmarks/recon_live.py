@@ -1,4 +1,6 @@
-"""A live image that has to be refined at the end, against offline OSEM (docs/recon_live.md).
+"""A live image that has to be refined at the end, against offline OSEM.
+
+Its figures are in docs/reconstruction/live_image.md.
 
     tomoshibi demo --headless --fast --phantom brain --duration 150 --name long
     python benchmarks/recon_live.py RUN [--prompts 5000000] [--ring 2000000] [--filter-mm 4]

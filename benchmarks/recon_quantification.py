@@ -1,4 +1,6 @@
-"""Concentrations, motion, hot rods and few counts: figures of docs/recon_quantification.md.
+"""Concentrations, motion, hot rods and few counts.
+
+Its figures are in docs/reconstruction/quantification.md.
 
     python benchmarks/recon_quantification.py FOLDER [PART …]
 

@@ -1,4 +1,6 @@
-"""The detectors' blur from geometry, and the cost of modelling it: docs/recon_algorithms.md.
+"""The detectors' blur from geometry, and the cost of modelling it.
+
+Its figures are in docs/reconstruction/algorithms.md.
 
     python benchmarks/recon_resolution.py [PRESET …]
 

@@ -1,4 +1,6 @@
-"""Scatter correction against the truth of emulated runs: the figures of docs/recon_scatter.md.
+"""Scatter correction against the truth of emulated runs.
+
+Its figures are in docs/reconstruction/scatter.md.
 
     tomoshibi demo --headless --preset caremibrain --phantom cylinder --duration 20 --truth
     tomoshibi truth RUN

@@ -1,4 +1,4 @@
-"""SPECT against the emulator's truth: the figures and pictures of docs/recon_spect.md.
+"""SPECT against the emulator's truth: the figures and pictures of docs/reconstruction/spect.md.
 
     python benchmarks/recon_spect.py spheres RUN [RUN …]   corrections off and on, sphere activities
     python benchmarks/recon_spect.py camera                sensitivity and resolution of the model

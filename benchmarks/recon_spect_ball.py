@@ -1,4 +1,6 @@
-"""A ball of 60 mm in front of a gamma camera: what TEW misses of its scatter (docs/recon_spect.md).
+"""A ball of 60 mm in front of a gamma camera: what TEW misses of its scatter.
+
+Its figures are in docs/reconstruction/spect.md.
 
     python benchmarks/recon_spect_ball.py                  the emulator's labelled photons
     python benchmarks/recon_spect_ball.py FOLDER           also images of a run

@@ -4,8 +4,8 @@
 
 ``@TIME`` is detector time from the run's start (default: at once); ``for`` is how long it lasts
 (default: until cleared); ``module`` is one module or several (0+3+7; default: all); ``=P`` is short
-for ``:p=P``. Times take s or ms. docs/faults.md describes what each does and what a receiver sees
-of it.
+for ``:p=P``. Times take s or ms. docs/emulator/faults.md describes what each does and what a
+receiver sees of it.
 """
 
 from __future__ import annotations

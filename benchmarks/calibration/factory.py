@@ -1,4 +1,4 @@
-r"""How true the factory calibration of a preset is: the figures of docs/calibration.md.
+r"""How true the factory calibration of a preset is: the figures of docs/calibration/overview.md.
 
     python benchmarks/calibration/factory.py --scanner tof_brain
     python benchmarks/calibration/factory.py --scanner caremibrain --seconds 12

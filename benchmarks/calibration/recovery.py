@@ -1,4 +1,6 @@
-r"""How well each calibration recovers the emulator's truth: the figures of docs/calibration.md.
+r"""How well each calibration recovers the emulator's truth.
+
+Its figures are in docs/calibration/overview.md.
 
     python benchmarks/calibration/recovery.py --scanner bench2 --coincidences 100000 --point
     python benchmarks/calibration/recovery.py --scanner bench2 --coincidences 1000000

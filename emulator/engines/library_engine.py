@@ -4,7 +4,7 @@ Each decay of a slice is an independent random one of the library at an independ
 process of the activity's rate, so rates, spectra, coincidences and randoms are those of the full
 Monte Carlo. Energy and time get fresh noise, then the crystal's errors and the trigger, by the
 formulas of ``response``; dead time and frames come after. Only the place repeats: a library decay
-keeps its crystals and depths each time it is drawn (docs/physics.md).
+keeps its crystals and depths each time it is drawn (docs/emulator/physics.md).
 """
 
 from __future__ import annotations

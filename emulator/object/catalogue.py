@@ -42,7 +42,7 @@ def make_phantom(name: str, scanner: Scanner) -> Phantom:
     if base not in builders:
         raise PhantomError(
             f"unknown phantom {base!r}; there are {', '.join(phantom_names())}, and files "
-            "(.toml or .npz, docs/phantoms.md)"
+            "(.toml or .npz, docs/emulator/phantoms.md)"
         )
     build = builders[base]
     return check_phantom(build(scanner, **_taken(base, build, numbers)), scanner)

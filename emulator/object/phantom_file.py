@@ -1,4 +1,4 @@
-"""Phantoms from files: shapes in a ``.toml``, or arrays in a ``.npz`` (docs/phantoms.md).
+"""Phantoms from files: shapes in a ``.toml``, or arrays in a ``.npz`` (docs/emulator/phantoms.md).
 
 Misspelt or impossible entries are refused, naming the key, the value and the remedy.
 """

@@ -162,7 +162,7 @@ class FaultDone(msgspec.Struct, kw_only=True):
     begin_period, end_period : the frame periods [begin, end) in which it was on
     amounts : its size, such as ppm
     done : how often it was done: frames spoilt, held back or never sent, triggers added or not
-        read out, frames with the flag set, modules reset (docs/faults.md has the list)
+        read out, frames with the flag set, modules reset (docs/emulator/faults.md has the list)
     """
 
     number: Integer

@@ -12,7 +12,8 @@ its samples by up to 16. The effect of normalisation, live shares and attenuatio
 ratio of the images with and without n c l, from the same lines, is computed on a grid of at least
 ``RATIO_MM`` and interpolated (:class:`SensitivityRatio`). It must not be too smooth: with 3 % too
 little over a cavity of 28 mm, a third of what is around the cavity appears in it; with 2 % too much
-at the rim of a cylinder, the rim reads 2 % lower than it should (docs/recon_attenuation.md).
+at the rim of a cylinder, the rim reads 2 % lower than it should
+(docs/reconstruction/attenuation.md).
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Formats of other programs: images out, list mode in and out (docs/recon_exchange.md)."""
+"""Formats of other programs: images out, list mode in and out (docs/reconstruction/exchange.md)."""

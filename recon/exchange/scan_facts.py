@@ -1,6 +1,7 @@
 """The facts about a scan in an image's metadata, as exchange formats need them.
 
-All keys are optional: formats leave unknown ones empty (docs/recon_exchange.md lists them).
+All keys are optional: formats leave unknown ones empty (docs/reconstruction/exchange.md lists
+them).
 """
 
 from __future__ import annotations

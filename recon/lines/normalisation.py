@@ -3,7 +3,7 @@
     n_ab = e_a p_a · e_b p_b · G[A, B]
 
 with crystal efficiencies e, the block profile p by the place in the block, and factors G of module
-pairs, as ``tomoshibi calibrate normalisation`` finds them (docs/calibration_normalisation.md; M. E.
+pairs, as ``tomoshibi calibrate normalisation`` finds them (docs/calibration/normalisation.md; M. E.
 Casey, H. Gadagkar and D. Newport, 3D Meeting 1995; R. D. Badawi and P. K. Marsden, Phys. Med. Biol.
 44 (1999) 571). Crystals that are masked or dead detect nothing: 0.
 

@@ -12,8 +12,8 @@ reference pose: over a full ring it hardly depends on the pose (A. Rahmim et al.
 Imaging 27 (2008) 1018, whose event-by-event method and time-averaged sensitivity this is).
 
 A pose is a rotation by three angles, about the scanner's x, then y, then z axis, followed by a
-translation (docs/physics.md, Motion): x_scanner = R·x_object + t with R = R_z·R_y·R_x. All six
-numbers are interpolated linearly between rows of the stream, and constant before and after.
+translation (docs/emulator/physics.md, Motion): x_scanner = R·x_object + t with R = R_z·R_y·R_x.
+All six numbers are interpolated linearly between rows of the stream, and constant before and after.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Two things are looked for, and told with a number:
   attenuation.
 
 Noise stays below the bounds; what each finds, and at which counts, is in
-docs/recon_quantification.md.
+docs/reconstruction/quantification.md.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The first image still contains scatter; each later one uses the previous estimate. Scatter depends
 on the activity only through integrals over the object, and its scale is fitted to the data, so a
-few rounds suffice (docs/recon_scatter.md). If the object moved, scatter is that of the reference
-pose.
+few rounds suffice (docs/reconstruction/scatter.md). If the object moved, scatter is that of the
+reference pose.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ MOVED_SHARE = 0.15
 
 ROUNDS = 4
 """The first image holds all scatter, the second lacks some of the activity; from the fourth on the
-estimate changes by 1 % (``share_by_round`` in the metadata; docs/recon_scatter.md)."""
+estimate changes by 1 % (``share_by_round`` in the metadata; docs/reconstruction/scatter.md)."""
 
 NOT_BY_ENERGIES = "scatter = energy was asked for, but energies do not tell scatter from prompt γ"
 

@@ -9,7 +9,7 @@ Lines are taken in batches, each sorted so that neighbours meet the same voxels
 (:mod:`recon.projector.event_order`), and set up ``BLOCK`` at a time in a loop without branches that
 LLVM vectorises. Planes outside the image, the line's ends or the TOF kernel's support are never
 visited; the image's zero border replaces bounds checks. What each step costs, and what else was
-tried: docs/recon_projector.md. Compiled as :mod:`hw.jit` says (``bare_kernel``).
+tried: docs/reconstruction/projector.md. Compiled as :mod:`hw.jit` says (``bare_kernel``).
 
 Shapes: ``image`` flat padded float32 (:mod:`recon.core.grid`); ``start``, ``end`` (n, 3) and
 ``offset`` (n,) float32 mm (:mod:`recon.core.events`); numbers of each line (n,). ``count`` lines

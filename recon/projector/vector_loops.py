@@ -3,7 +3,7 @@
 numba does not join neighbouring loads and stores into vectors, and LLVM turns plain loops over an
 image into gathers, which are slow on every CPU. As LLVM vectors, reading a plane's four voxels
 takes two loads of two neighbours and one multiplication: forward projection takes half the time
-(docs/recon_projector.md). LLVM splits the vectors to the machine's width.
+(docs/reconstruction/projector.md). LLVM splits the vectors to the machine's width.
 
 A ray is recorded as ``index`` (uint32, first of the four voxels of each plane) and ``weight``
 (float32, 4 a plane: this voxel, beside, across, across and beside), in chunks of ``CHUNK`` planes.

@@ -13,7 +13,7 @@ less randoms, so that the scale is (prompts − randoms)/(T + S). Prompt γ
 their own, since pairs and single photons may be detected by a few per cent more or less than the
 model has it, and the tails are fitted with that G. As to the shape, each simulation
 after the first uses the mean of the image and of the ``previous`` one's input times its scale,
-which damps the oscillation (docs/recon_scatter.md).
+which damps the oscillation (docs/reconstruction/scatter.md).
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from recon.scatter.tails import GAMMA_ERROR, TailFit, Tails, object_mask, tails_
 
 TAIL_ERROR = 0.09
 """Relative error of the tails' scale beside that of counting: 3 % too much was found with a
-cylinder, 14 % with a head (docs/recon_scatter.md)."""
+cylinder, 14 % with a head (docs/reconstruction/scatter.md)."""
 
 SIMULATED_ERROR = 0.05
 """Of the simulation's own scale, of an image whose scatter was subtracted; against the truth of
-emulated cylinders and heads it was found within 5 % (docs/recon_scatter.md)."""
+emulated cylinders and heads it was found within 5 % (docs/reconstruction/scatter.md)."""
 
 FIRST_ERROR = 0.1
 """The same of an image that still holds its scatter."""
@@ -56,7 +56,7 @@ REACHES_BEYOND = 0.3
 
 GAMMA_OVER_PAIRS_ERROR = 0.05
 """Of prompt γ over back-to-back pairs in the detection model: with the true activity of an emulated
-cylinder the γ were 1.00 and the pairs 1.06 of the truth (docs/recon_prompt_gamma.md)."""
+cylinder the γ were 1.00 and the pairs 1.06 of the truth (docs/reconstruction/prompt_gamma.md)."""
 
 MOST_GAMMA = 0.95
 """Of the prompts less randoms; the rest is left for trues and scatter."""
@@ -196,7 +196,7 @@ def reaches_beyond(mu: Image) -> bool:
     """Return whether the object extends beyond the image along the axis.
 
     Activity there scatters into the image, unknown to the simulation: for a cylinder 24 mm longer
-    than the image it was a fifth too low (docs/recon_scatter.md).
+    than the image it was a fifth too low (docs/reconstruction/scatter.md).
     """
     slices = mu.sum(axis=(0, 1), dtype=np.float64)
     return bool(max(slices[0], slices[-1]) > REACHES_BEYOND * slices.mean())

@@ -41,7 +41,7 @@ PEAK_ERROR = 0.002
 
 SPECTRA_ERROR = 0.04
 """Of the scatter, whatever the counts: what was found between estimate and truth in emulated runs
-and GATE's (docs/recon_scatter.md)."""
+and GATE's (docs/reconstruction/scatter.md)."""
 
 TOO_WIDE, TOO_NARROW = 1.25, 0.6
 """A peak this much wider than the preset's resolution means crystals with different gains."""

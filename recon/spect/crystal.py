@@ -5,7 +5,7 @@ photoelectric absorption, Compton scatter (Klein and Nishina) and the K X rays t
 (yields and mean energies below, xraylib). The deposits are then blurred: a Gaussian of
 σ(E) = σ₅₁₁ √(E/511 keV), wider by the spread of the crystals' gains if a run was taken without
 calibration; in semiconductors a share of the hits loses charge, exponentially distributed
-(docs/physics.md).
+(docs/emulator/physics.md).
 
 Not included: light guides and shielding that scatter photons back, and collisions in the septa, of
 which a few in a hundred are counted (``SEPTAL_SCATTER``).
@@ -30,7 +30,8 @@ from recon.spect.matter import HIGHEST_keV, mu_per_mm
 
 SEPTAL_SCATTER = {"Pb": 0.035, "W": 0.02}
 """Counts after a collision in septa over all counts of a photopeak window, from the emulator's
-trials of LEHR (3.3 %) and MELP (3.9 %), docs/physics.md; of tungsten a guess by its higher Z."""
+trials of LEHR (3.3 %) and MELP (3.9 %), docs/emulator/physics.md; of tungsten a guess by its
+higher Z."""
 
 PHOTONS = 150_000
 """An error of 0.1 % of the share."""

@@ -32,8 +32,8 @@ Said = Callable[[str, float], None]
 FEW_DEGREES = 150.0
 UNCALIBRATED = (
     "no energy calibration in this run: gains that are off move counts out of the window, and "
-    "activities by several per cent. Calibrate before the run (docs/calibration.md), or give a "
-    "measured sensitivity (--sensitivity-cps-per-MBq)"
+    "activities by several per cent. Calibrate before the run (docs/calibration/overview.md), or "
+    "give a measured sensitivity (--sensitivity-cps-per-MBq)"
 )
 FIRST_UPDATES = 8
 """Updates before scatter is computed from the image: scatter is smoother than the image."""

@@ -12,6 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("hw", "emulator", "coincidence", "daq", "recon", "gui")
 MOST_FILES = 25
+
+CHRONICLE = ROOT / "docs" / "adr"
+"""Decisions in the order of their making: it grows by its nature and is read by its list."""
 """What the eye takes in at a glance; the largest folder of the best-kept peer has 26."""
 
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
@@ -79,7 +82,8 @@ def test_no_folder_is_too_full_to_see() -> None:
         for room in folders
         for folder in [ROOT / room, *(p for p in (ROOT / room).rglob("*") if p.is_dir())]
         if "__pycache__" not in folder.parts
-        if len(files := list(folder.glob("*.py"))) > MOST_FILES
+        if folder != CHRONICLE
+        if len(files := [*folder.glob("*.py"), *folder.glob("*.md")]) > MOST_FILES
     }
     assert crowded == {}
 
@@ -93,7 +97,7 @@ def test_no_file_name_stands_for_two_things_in_a_room(room: str) -> None:
 def test_the_places_named_for_changes_exist() -> None:
     page = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
     table = page.split("## Adding things", 1)[1].split("\n## ", 1)[0]
-    rows = [line for line in table.splitlines() if line.startswith("| a")]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
     assert len(rows) >= 10
     places = [place for row in rows for place in re.findall(r"`([a-z_]+/[\w./]*)`", row)]
     assert len(places) >= len(rows)

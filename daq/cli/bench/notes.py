@@ -126,7 +126,7 @@ PROJECTOR = """\
 Two threads unless the figure says otherwise; the lines come unordered, and the time includes
 sorting them. Peers' figures are quoted, for the same workload on a comparable machine with two
 cores; goals are two to eight times the best of them. What makes it fast, what was tried and what
-limits it: [recon_projector.md](recon_projector.md).
+limits it: [reconstruction/projector.md](reconstruction/projector.md).
 
 Medians vary by a tenth and more with what else the host does: three runs gave 5.3 to 8.0 M/s for
 forward without TOF, 10.1 to 11.3 with it (goal 12), and 4.7 to 6.8 for an EM pass with TOF (goal

@@ -4,8 +4,8 @@ Our figures are shown beside those of peers: measured in the same run if PyPI ha
 from the literature or from measurements on a comparable machine (the source is named). Without a
 suite, all but live are measured. `compare` shows whether this build is slower than another
 (`tomoshibi bench compare --help`).
---workload projects the lines of an npz (see docs/recon_projector.md) and --save keeps the result.
---write makes docs/performance.md; with a single suite it replaces that suite's section.
+--workload projects the lines of an npz (see docs/reconstruction/projector.md) and --save keeps the
+result. --write makes docs/performance.md; with a single suite it replaces that suite's section.
 """
 
 from __future__ import annotations

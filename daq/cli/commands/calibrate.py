@@ -3,8 +3,8 @@
 The result is a calibration set, one file that is never changed again, with a report beside it: the
 same name with .json (figures), .png and .pdf (plots). Start with energy, then give that set to the
 next quantity, which keeps its content and adds to it. Apply a set with `tomoshibi sort
---calibration` or `tomoshibi acquire --calibration`. docs/calibration.md describes methods and
-limits.
+--calibration` or `tomoshibi acquire --calibration`. docs/calibration/overview.md describes methods
+and limits.
 """
 
 from __future__ import annotations

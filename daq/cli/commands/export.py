@@ -7,7 +7,8 @@ castor   NAME.Cdh and NAME.Cdf (prompts), with the scanner as PET_TOMOSHIBI_….
 safir    STIR's SAFIR format: NAME.clm.safir (prompts, delayeds), crystal map, template, .par for
          STIR's lm_to_projdata. No time of flight.
 
-Needs a few MB of memory; writes all or nothing. docs/recon_exchange.md has the conventions.
+Needs a few MB of memory; writes all or nothing. docs/reconstruction/exchange.md has the
+conventions.
 """
 
 from __future__ import annotations

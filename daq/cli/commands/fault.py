@@ -2,7 +2,7 @@
 
 The order goes through the acquisition to the emulator, which answers; the run's journal notes it,
 and faults.json in the run's folder records what was really done. Without a run it applies to the
-next one. docs/faults.md describes all faults and what a receiver sees of each.
+next one. docs/emulator/faults.md describes all faults and what a receiver sees of each.
 """
 
 from __future__ import annotations

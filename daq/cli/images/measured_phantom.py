@@ -37,7 +37,8 @@ def _shapes(name: str) -> list[Shape]:
         return spheres_shapes()
     if not Path(name).is_file():
         raise CommandError(
-            f"--phantom {name}: give spheres, cylinder, or a file of shapes (docs/phantoms.md)"
+            f"--phantom {name}: give spheres, cylinder, or a file of shapes "
+            "(docs/emulator/phantoms.md)"
         )
     return read_shapes(name)
 

@@ -31,7 +31,7 @@ def add_emulation_options(parser: argparse.ArgumentParser) -> None:
 def _add_object(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--phantom", metavar="NAME|FILE",
                        help=f"{PHANTOM_WORDS}; or a file of shapes (.toml) or of arrays (.npz), "
-                            "which docs/phantoms.md describes "
+                            "which docs/emulator/phantoms.md describes "
                             f"({defaults_in_words('phantom')})")  # fmt: skip
     group.add_argument("--nuclide",
                        help="nuclide, or several with shares of the activity such as "
@@ -80,7 +80,7 @@ def _add_electronics(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--fault", type=_fault, action="append", default=[], metavar="FAULT",
                        help="a fault of the electronics, such as drop=0.01 or "
                             "clock_drift@10s:module=3,ppm=1,for=5s; `tomoshibi fault list` and "
-                            "docs/faults.md have them all")  # fmt: skip
+                            "docs/emulator/faults.md have them all")  # fmt: skip
     group.add_argument("--lutetium", action="store_true",
                        help="let the crystals' own 176Lu decay")  # fmt: skip
     group.add_argument("--dead-crystals", type=_crystals, default=0, metavar="N",

@@ -19,9 +19,9 @@ Written by `{command}`, not edited by hand. {about}. It took {seconds:.0f} s.
 
 Each figure is computed anew: *measured* with its standard error of counting, *expected* with its
 source, and it passes where they differ by no more than the *tolerance*. What the emulator models,
-by which formula, is in [physics.md](physics.md). References by GATE had ideal modules (no dead
-time, no errors of gain or skew) and emitted pairs of photons; unless the source says otherwise the
-emulator does the same here, with the resolutions of the preset.
+by which formula, is in [emulator/physics.md](emulator/physics.md). References by GATE had ideal
+modules (no dead time, no errors of gain or skew) and emitted pairs of photons; unless the source
+says otherwise the emulator does the same here, with the resolutions of the preset.
 """
 
 

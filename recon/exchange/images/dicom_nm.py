@@ -64,7 +64,7 @@ def write_dicom_nm(
     ----------
     path : of the file; with several frames ``-001`` and so on is appended to its stem
     image : [x, y, z] or [x, y, z, frame]
-    metadata : of the reconstruction; docs/recon_exchange.md lists the keys used
+    metadata : of the reconstruction; docs/reconstruction/exchange.md lists the keys used
 
     Raises
     ------

@@ -65,7 +65,7 @@ def write_dicom_pet(
     ----------
     image : [x, y, z], or [x, y, z, frame] for a dynamic or gated series
     frames : one per volume; gates if each has a ``gate``, of a heartbeat if its ``slot`` says so
-    metadata : of the reconstruction; docs/recon_exchange.md lists the keys used
+    metadata : of the reconstruction; docs/reconstruction/exchange.md lists the keys used
 
     Raises
     ------

@@ -34,7 +34,7 @@ def write_interfile(
     ----------
     image : [x, y, z] or [x, y, z, frame]
     frames : one per volume
-    metadata : of the reconstruction; docs/recon_exchange.md lists the keys used
+    metadata : of the reconstruction; docs/reconstruction/exchange.md lists the keys used
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What modules and links do wrong, by the emulator's own physics (docs/faults.md)."""
+"""What modules and links do wrong, by the emulator's own physics (docs/emulator/faults.md)."""
 
 from __future__ import annotations
 

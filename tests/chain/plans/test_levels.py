@@ -55,7 +55,8 @@ def test_live_offline_and_a_viewer_show_one_number(rows: dict[str, Row]) -> None
 
 
 def test_it_is_the_emulated_one(rows: dict[str, Row], nuclide: str) -> None:
-    # of I-124 noise beside the object takes 3 to 5 % of the counts: docs/recon_prompt_gamma.md
+    # of I-124 noise beside the object takes 3 to 5 % of the counts:
+    # docs/reconstruction/prompt_gamma.md
     by_default = 0.02 if nuclide == "F-18" else 0.05
     assert rows["osem"].level == pytest.approx(1.0, abs=0.03)
     assert rows["by default"].level == pytest.approx(1.0, abs=by_default)

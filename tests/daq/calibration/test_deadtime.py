@@ -258,7 +258,7 @@ def test_the_counts_needed_are_those_of_the_page() -> None:
         np.testing.assert_allclose(needed, promised, rtol=0.15)
 
 
-PAGE = Path(__file__).parents[3] / "docs" / "calibration_deadtime.md"
+PAGE = Path(__file__).parents[3] / "docs" / "calibration" / "deadtime.md"
 
 
 def millions_needed(model: DeadTimeModel, load: float, background: int) -> float:

@@ -197,7 +197,7 @@ def test_a_set_of_version_3_names_no_instrument_and_keeps_its_hash(tmp_path: Pat
 
 
 def test_an_old_normalisation_is_kept_in_its_file_and_not_carried_over(tmp_path: Path) -> None:
-    """Its efficiencies were found with another detection model (docs/recon_attenuation.md)."""
+    """Its efficiencies are of another detection model (docs/reconstruction/attenuation.md)."""
     values = {"efficiency": np.full(N, 0.5), "walk_ps": np.full(N, 50.0)}
     statuses = {"efficiency": np.full(N, Status.FITTED)}
     made = new_set("old", BENCH, sources=(), values=values, statuses=statuses)

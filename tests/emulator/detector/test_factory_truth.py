@@ -14,7 +14,7 @@ from hw.scanner.serial import factory_calibration
 PET = ("bench2", "caremibrain", "tof_brain")
 GAIN_RMS = {"bench2": 0.004, "caremibrain": 0.006, "tof_brain": 0.004}
 SKEW_RMS_PS = {"bench2": 10.0, "caremibrain": 80.0, "tof_brain": 10.0}
-"""About one and a half times what was found: docs/calibration.md has the figures."""
+"""About one and a half times what was found: docs/calibration/overview.md has the figures."""
 
 
 @pytest.fixture(scope="module", params=PET)

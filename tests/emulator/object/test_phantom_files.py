@@ -16,7 +16,7 @@ from emulator.physics.materials import mu_per_mm
 from hw.scanner.preset_file import load_scanner
 
 CAREMIBRAIN = load_scanner("caremibrain")
-PAGE = Path(emulator.__file__).parent.parent / "docs" / "phantoms.md"
+PAGE = Path(emulator.__file__).parent.parent / "docs" / "emulator" / "phantoms.md"
 
 WARM = """
 [grid]
