@@ -61,7 +61,14 @@ def fates(
 ) -> Iterator[Fate]:
     """Yield the fate of each run, the oldest first; with ``delete`` they meet it.
 
+    Parameters
+    ----------
+    root : the folder of the runs
+    rule : which runs may go
+    now : with an offset from UTC; the age of a run counts up to then
     free : bytes that are free on the disk of the runs
+    delete : whether to delete; without, the fates are only told
+    progress : is told bytes done and all of them, while a copy is checked
 
     Raises
     ------

@@ -65,6 +65,14 @@ def archive(
 ) -> Archived:
     """Copy a run to a folder on another disk, and record that in the run.
 
+    Parameters
+    ----------
+    folder : of the run
+    destination : a folder that exists; the copy gets the name of the run in it
+    now : with an offset from UTC, recorded as the time of the copy
+    with_identity : whether the file that names the patient is copied, too
+    progress : is told bytes done and all of them
+
     Raises
     ------
     RunError

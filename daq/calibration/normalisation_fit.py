@@ -96,10 +96,18 @@ def calibrate_normalisation(
 ) -> NormalisationResult:
     """Return the normalisation's components; ``energies_keV`` as of :func:`source_model`.
 
-    Without ``with_geometric`` all pairs of modules have the factor 1.
 
     A crystal with fewer than ``LEAST_TRUES`` trues expected takes its module's mean, and one in a
     module with fewer than that the scanner's, times the block profile; they are marked.
+
+    Parameters
+    ----------
+    sums : trues of each crystal's fan, and of each pair of modules
+    source : what was measured, and where it lay
+    allowed : (modules, modules) bool, pairs that may form a coincidence
+    energies_keV : LLD and ULD, for the block efficiency; None for geometry alone
+    on_pass : is told the passes done and the most there may be
+    with_geometric : whether pairs of modules have factors; otherwise all of them are 1
 
     Raises
     ------

@@ -233,8 +233,13 @@ def source_model(
 ) -> SourceModel:
     """Return the model of a source in a scanner, as fine as ``most_lines`` allows.
 
-    allowed : (m, m) bool, module pairs that may form a coincidence
+    Parameters
+    ----------
+    geometry : of the same scanner
+    source : what was measured, and where it lay
+    allowed : (modules, modules) bool, pairs that may form a coincidence
     energies_keV : LLD and ULD, for the block efficiency; None for geometry alone
+    most_lines : lines to follow at most; crystals are taken together until this holds
     """
     block, n = scanner.module, scanner.n_crystals
     at_once = 1

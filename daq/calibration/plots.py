@@ -108,7 +108,15 @@ class Panel:
 
 
 def histogram(label: str, values: Values, low: float, high: float, *, bins: int = 120) -> Curve:
-    """Return the histogram of values from ``low`` to ``high`` in equal ``bins``."""
+    """Return the histogram of values from ``low`` to ``high`` in equal ``bins``.
+
+    Parameters
+    ----------
+    label : of the curve
+    values : any shape, in the unit of ``low`` and ``high``
+    low, high : the range; values outside it are left out
+    bins : number of equal bins
+    """
     counts, edges = np.histogram(values, bins=bins, range=(low, high))
     return Curve(label, edges, counts)
 

@@ -130,7 +130,17 @@ class Taker(ABC):
 
 
 class Pipeline:
-    """Checks, decodes, selects, orders and pairs, and counts everything on the way."""
+    """Checks, decodes, selects, orders and pairs, and counts everything on the way.
+
+    Parameters
+    ----------
+    geometry : of the same scanner
+    settings : windows and how coincidences are sorted
+    run_tag : of the frames that belong to the run
+    calibration : of energies, times and positions; None for hits as read out
+    stall_ps : a module that is silent so long holds up the others no more
+    recorded : whether the frames are from a raw log; see :meth:`FrameChecker.check`
+    """
 
     def __init__(
         self,

@@ -63,7 +63,16 @@ def condition_of(conditions: Sequence[str]) -> RunCondition:
 def summarise(
     facts: RunFacts, config: RunConfig, pipeline: Pipeline, takers: RunTakers, books: Books
 ) -> dict[str, Any]:
-    """Return the summary; docs/file-format.md explains the keys."""
+    """Return the summary; docs/file-format.md explains the keys.
+
+    Parameters
+    ----------
+    facts : what is known of the run beside its data
+    config : of the run
+    pipeline : that sorted it
+    takers : that took its output
+    books : of frames and singles
+    """
     hits = HitBooks(list(facts.reports), len(pipeline.links))
     imager = facts.imager or ImagerReport(run=facts.folder.name)
     return {

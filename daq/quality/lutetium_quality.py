@@ -41,7 +41,16 @@ def lutetium_parts(
     *,
     progress: Progress | None = None,
 ) -> list[Measured]:
-    """Return all parts of the QC of a run without a source; raises LogError."""
+    """Return all parts of the QC of a run without a source; raises LogError.
+
+    Parameters
+    ----------
+    folder : of the run
+    scanner : whose limits count
+    calibration : of the run; None for hits as read out
+    counts : of the run's summary
+    progress : is told bytes done and all of them
+    """
     limits = Limits(scanner.qc)
     measured = measure_spectra(folder, scanner, LOG_GRID, calibration, progress=progress)
     known = np.zeros(scanner.n_crystals, np.bool_) if calibration is None else calibration.masked

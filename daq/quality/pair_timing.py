@@ -75,7 +75,16 @@ def time_spectrum(
     source: SourceShape,
     position_mm: Position = (0.0, 0.0, 0.0),
 ) -> TimeSpectrum:
-    """Return the time spectrum of a run's list-mode log; raises LogError."""
+    """Return the time spectrum of a run's list-mode log; raises LogError.
+
+    Parameters
+    ----------
+    folder : of the run
+    geometry : of its scanner
+    settings : of its sorting: window and factor of the delayed window
+    source : its shape
+    position_mm : of its middle: x, y, z
+    """
     reach = settings.window_ps + BIN_PS
     edges = np.arange(-reach, reach + BIN_PS, BIN_PS)
     prompts, delayeds = np.zeros(len(edges) - 1), 0

@@ -52,7 +52,15 @@ def pet_parts(
 ) -> list[Measured]:
     """Return all parts of the QC of a run of PET; raises LogError if the run cannot be read.
 
+    Parameters
+    ----------
+    folder : of the run
+    config : of the run
     scanner : whose limits count
+    calibration : of the run; None for hits as read out
+    counts : of the run's summary
+    source : what was measured
+    progress : is told bytes done and all of them
     """
     limits = Limits(scanner.qc)
     measured = measure_spectra(folder, scanner, GRID_511, calibration, progress=progress)

@@ -74,7 +74,15 @@ def spect_parts(
 ) -> list[Measured]:
     """Return all parts of the QC of a flood; raises LogError if the run cannot be read.
 
-    scanner : whose limits count; background : a run without a source, None where there is none
+    Parameters
+    ----------
+    folder : of the run
+    config : of the run
+    scanner : whose limits count
+    calibration : of the run; None for hits as read out
+    counts : of the run's summary
+    background : folder of a run without a source; None if there is none
+    progress : is told bytes done and all of them
     """
     limits, window = Limits(scanner.qc), _photopeak(config)
     grid = line_grid(_line_keV(window))

@@ -138,7 +138,18 @@ def sort_log(
     threads: int = 1,
     readmission: Readmission | None = None,
 ) -> SortedLog:
-    """Sort a run's raw log as :func:`resort` does; return all that knows the outcome."""
+    """Sort a run's raw log as :func:`resort` does; return all that knows the outcome.
+
+    Parameters
+    ----------
+    folder : of the run
+    settings : to sort with; None for those of the run
+    calibration : to apply; None for the run's own
+    output : the list-mode log to write, with the singles log beside it; None for none
+    progress : is told bytes done and all of them
+    threads : how many sort at once
+    readmission : frames refused in the run that are to be sorted in; None for none
+    """
     reader = RawLogReader(folder / rawlog.FILE_NAME)
     config, run_tag = config_in(reader.head), tag_in(reader.head)
     scanner = config.scanner()

@@ -76,7 +76,16 @@ class RunLife(RunStates):
     run : the run that is armed or open, or else the last one
     template : what "arm" without a configuration arms; later the last configuration armed
     plain : the last of these that had no protocol
-    on_end : called when closing, or failing, is complete
+
+    Parameters
+    ----------
+    runs_root : the folder for new runs
+    sources : that are attached
+    imager : the live imager
+    events : the stream of events for clients
+    on_end : is called when closing, or failing, is complete
+    template : what "arm" without a configuration arms at first; None: nothing
+    min_free_bytes : a run ends when less is free on the disk
     """
 
     def __init__(

@@ -37,7 +37,16 @@ def of_its_tracer(config: RunConfig, study: Study | None) -> RunConfig:
 
 
 class RunOpener:
-    """Makes a run's folder and logs, opens the journal there, and announces the run."""
+    """Makes a run's folder and logs, opens the journal there, and announces the run.
+
+    Parameters
+    ----------
+    runs_root : the folder for new runs
+    journal : of the service, which goes on in the run's folder
+    sources : that are attached
+    imager : the live imager
+    events : the stream of events for clients
+    """
 
     def __init__(
         self,

@@ -121,6 +121,15 @@ class Emulation:
     totals : counts of what has been digitized so far
     digitizer : holds the period's words and, if asked (``origins``), the hit each came from
     framer : holds what the frame headers say about the modules
+
+    Parameters
+    ----------
+    activity_Bq : at the start of the run, all nuclides together
+    seed : of all random numbers
+    run_tag : that the frames bear
+    queue_words : event words that a module sends in a frame at most
+    origins : whether to keep the hit that each word came from
+    dead_time : whether modules and crystals are dead after a hit
     """
 
     def __init__(

@@ -30,7 +30,15 @@ _KINDS = ("dead_crystal", "noisy_crystal", "burst")
 
 
 class CrystalFaults:
-    """Changes the slices of one run. ``gain``: (modules,) f8, relative gain, set from outside."""
+    """Changes the slices of one run. ``gain``: (modules,) f8, relative gain, set from outside.
+
+    Parameters
+    ----------
+    schedule : the faults of the run
+    trigger_keV : triggers of noise lie above it
+    seed : of the random numbers of noise and bursts
+    labelled : whether the slices carry the truth, which added triggers then get, too
+    """
 
     def __init__(
         self,

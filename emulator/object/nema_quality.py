@@ -38,7 +38,13 @@ def nema_point(
     scanner: Scanner, *, x_mm: float = 0.0, y_mm: float = 0.0, z_mm: float = 0.0,
     cube_mm: float = 0.0,
 ) -> Phantom:  # fmt: skip
-    """Return a point source; with ``cube_mm``, in the middle of an acrylic cube (NU 4: 10 mm)."""
+    """Return a point source; with ``cube_mm``, in the middle of an acrylic cube (NU 4: 10 mm).
+
+    Parameters
+    ----------
+    x_mm, y_mm, z_mm : where the source is
+    cube_mm : side of the acrylic; 0 for air
+    """
     steps = 2 * round(cube_mm) + 1  # odd: the source is the middle voxel
     voxel = cube_mm / steps if cube_mm else POINT_MM
     activity = np.zeros((steps,) * 3, np.float32)

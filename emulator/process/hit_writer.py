@@ -100,7 +100,16 @@ class HitWriter:
         last: bool,
         give_up: GiveUp,
     ) -> bool:
-        """Write one period's hits and marks for all powered modules; False if given up."""
+        """Write one period's hits and marks for all powered modules; False if given up.
+
+        Parameters
+        ----------
+        period : its number in the run
+        digitized : its words, module by module
+        module : the state of all modules: lost SYNC, leaps of time, gain
+        last : whether the run ends with it
+        give_up : whether to stop waiting for room
+        """
         self._set_weather(module, digitized.off)
         self.offered += digitized.counts[:, EMITTED]
         first = digitized.first_word

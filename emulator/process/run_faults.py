@@ -42,6 +42,14 @@ class RunFaults:
 
     Pass the slices through ``stream``, ``disturb`` each before it is digitized, and send what
     ``sent`` makes of its frames. Orders may come at any time.
+
+    Parameters
+    ----------
+    emulation : whose slices and frames they are
+    config : has the planned faults
+    seed : of the random numbers of faulty crystals
+    standing : faults that were on before the run
+    labelled : whether the slices carry the truth
     """
 
     def __init__(

@@ -96,7 +96,15 @@ def spect_tables(
     matter: ObjectTables,
     response: ResponseTables,
 ) -> SpectTables:
-    """Return the tables of a collimated scanner, for a source in an object."""
+    """Return the tables of a collimated scanner, for a source in an object.
+
+    Parameters
+    ----------
+    source : nuclides and their lines
+    places : where decays happen
+    matter : what the photons cross
+    response : of the detectors
+    """
     lines = source_lines(source)
     most_keV = max(line.energy_keV for line in lines)
     collimator = collimator_tables(scanner)

@@ -77,7 +77,16 @@ def ideal_camera(
     trigger_keV: float = 30.0,
     bins: tuple[int, int] = FINE_BINS,
 ) -> Instrument:
-    """Return an instrument without crystal errors, for any collimator and nuclide."""
+    """Return an instrument without crystal errors, for any collimator and nuclide.
+
+    Parameters
+    ----------
+    preset : of the scanner, by name
+    nuclide : by name; any collimator is allowed
+    phantom : activity and matter
+    trigger_keV : hits below are not read out
+    bins : of the crystals' picture along u and v, finer than the preset's
+    """
     config = EmulatorConfig(
         scanner=preset, nuclide=nuclide, trigger_keV=trigger_keV, any_collimator=True,
         gantry="" if load_scanner(preset).motion is None else "fixed:0",

@@ -17,7 +17,12 @@ def ways_mm(
 ) -> npt.NDArray[np.float64]:
     """Return the way of each positron of about so many decays, (n, 3), drawn as in a run.
 
+    Parameters
+    ----------
     mu_per_mm : of the matter, at 511 keV
+    decays : about so many; those without a positron give no row
+    seed : of the random numbers
+    positron_range : without it the ways are 0
     """
     ones = np.ones((1, 1, 1), np.float32)
     cube = Phantom("cube", ones, mu_per_mm * ones, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))

@@ -28,6 +28,10 @@ class Native(Machine):
         with Native(module=3, folder=Path("run/machines")) as machine:
             port = serial.Serial(machine.serial_url, exclusive=True)
 
+    Parameters
+    ----------
+    module : its number, which names its files
+    folder : for window and log; a window there is used as it is
     image : what ``build("native")`` returned, None: build it
     serial : "pty" (a device file), or "tcp" (socket://, where ptys are not available)
     datagram_port : UDP port of this host that receives its datagrams, None: no Ethernet

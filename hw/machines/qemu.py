@@ -50,6 +50,8 @@ class Qemu(Machine):
     ) -> None:
         """Prepare a machine; ``start`` runs it.
 
+        Parameters
+        ----------
         module : used in the names of its files
         folder : for window and log; an existing window there is used as it is
         image : what to boot, None: build it

@@ -75,6 +75,12 @@ class Limits:
     ) -> Figure:  # fmt: skip
         """Return a figure with its limit; a key that no preset can have is a defect.
 
+        Parameters
+        ----------
+        name : of the figure, as people read it
+        value, sigma : in ``unit``; sigma 0 where it is not known
+        key : of the limit: ``least_…`` or ``most_…``
+        form : format of the value
         times : what a limit that is a ratio is multiplied by, to be in the figure's unit
         """
         limit = None if self._table is None else getattr(self._table, key)

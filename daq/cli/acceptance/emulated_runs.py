@@ -28,6 +28,15 @@ def emulated(
 ) -> Asked:  # fmt: skip
     """Make the runs that are missing; return all of them by part.
 
+    Parameters
+    ----------
+    standard : whose parts the runs are for, a key of ``PARTS``
+    planned : all runs of the plan
+    preset : name of the scanner's preset
+    runs : the folder for them, made if it is missing
+    threads : of the emulator
+    tell : is called with what is being done
+
     Raises
     ------
     CommandError
@@ -60,7 +69,15 @@ def emulate_run(
 ) -> Path:  # fmt: skip
     """Make one run; return its folder.
 
+    Parameters
+    ----------
+    one : the run of the plan
+    preset : name of the scanner's preset
+    runs : the folder in which the run's own is made
+    seed : of the random numbers
+    threads : of the emulator
     truth : write the truth of every event beside it, for ``tomoshibi truth``
+    progress : is told periods done and all of them
 
     Raises
     ------

@@ -40,8 +40,13 @@ def judge(
 ) -> list[Part]:
     """Return every part of a standard: judged, or not measured and why.
 
+    Parameters
+    ----------
+    standard : a key of ``PARTS``
+    asked : the runs of each part
     preset : whose limits count; "" for those of the runs' own scanner
-    tell : called with what is being done
+    threads : of reconstruction
+    tell : is called with what is being done
 
     Raises
     ------

@@ -65,6 +65,14 @@ def build(
 ) -> str:
     """Make a version, with its units; return its name. One that is there and whole is kept.
 
+    Parameters
+    ----------
+    given : the checkout or the wheels
+    versions : those on this machine
+    settings : of the service, written into the units
+    places : where the parts of an installation lie
+    say : is called with what is being done
+
     Raises
     ------
     CommandError
@@ -261,6 +269,15 @@ def run_step(
     user: int | None = None,
 ) -> str:
     """Run a program to its end and return what it printed, as root or as another user.
+
+    Parameters
+    ----------
+    argv : the program and its arguments
+    within_s : how long it may take
+    what : the step, as errors call it
+    stdin : text that it reads
+    environ : variables beside this process's own, less ``LEFT_OUT``
+    user : number of the user to run as; None for the present one
 
     Raises
     ------

@@ -25,7 +25,17 @@ def compare(
     record: bool,
     tell_result: Callable[[dict[str, Any], str], None],
 ) -> int:
-    """Compare this checkout with ``base``; return the command's exit status."""
+    """Compare this checkout with ``base``; return the command's exit status.
+
+    Parameters
+    ----------
+    base : tag or commit; None for the newest one in the history
+    figures : names of what is measured
+    sittings : how often each figure is measured, in turns
+    limit_percent : how much slower is too slow
+    record : whether to add a line to the history, if nothing is slower
+    tell_result : is called with the result as values and as text
+    """
     try:
         with cleaning_up():
             commit, here = commit_of(base or _newest()), commit_of("HEAD")

@@ -107,7 +107,15 @@ def _check_known(wanted: Sequence[str], base: BuildWorker, here: BuildWorker) ->
 def measure_in_turns(
     base: Build, here: Build, figures: dict[str, Measured], *, sittings: int, tell: Tell
 ) -> None:
-    """Measure the figures of both builds, adding to ``figures``."""
+    """Measure the figures of both builds, adding to ``figures``.
+
+    Parameters
+    ----------
+    base, here : the builds that are compared
+    figures : by name; each gets one value of each build a sitting
+    sittings : how often each figure is measured
+    tell : is called with what is being done
+    """
     began = time.monotonic()
     for sitting in range(sittings):
         left = (time.monotonic() - began) / sitting * (sittings - sitting) if sitting else 0.0

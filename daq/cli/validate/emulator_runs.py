@@ -60,6 +60,12 @@ def ideal_instrument(
 ) -> Instrument:  # fmt: skip
     """Return an instrument without errors of crystals, with F-18.
 
+    Parameters
+    ----------
+    scanner : name of a preset
+    phantom : its name, or the phantom itself
+    efficiency : of all crystals, 0 to 1
+    trigger_keV : hits below are not read out
     pairs_only : each decay gives a pair that starts at the decay, back to back except for the
         non-collinearity: the references' sources emit pairs of photons, not positrons
     """
@@ -92,7 +98,16 @@ def slices_of(
     instrument: Instrument, scope: Scope, *, activity_Bq: float, decays: float,
     labelled: bool = False, first: int = 0,
 ) -> Iterator[SliceHits]:  # fmt: skip
-    """Yield slices from number ``first`` with about that many decays; reports progress."""
+    """Yield slices from number ``first`` with about that many decays; reports progress.
+
+    Parameters
+    ----------
+    scope : seed, threads and whom to tell the progress
+    activity_Bq : of the source, as slice 0 begins
+    decays : about so many in all, at least two slices
+    labelled : whether the hits know where they come from
+    first : number of the first slice
+    """
     engine = DecayEngine(instrument, activity_Bq=activity_Bq, seed=scope.seed, labelled=labelled)
     count = max(2, round(decays / (activity_Bq * PERIOD_S)))
     ahead = SliceAhead(

@@ -76,6 +76,17 @@ class LinkedModule:
     words : why it is not ready, "" if it is
     holds_bias : whether only a person may switch the bias on
     leaving : whether the link process is ending, so that nothing is brought up any more
+
+    Parameters
+    ----------
+    port : which module, and where its line is
+    setup : settings to write before a run
+    poller : watches its line
+    pool : runs what would hold up the loop, such as opening and setting up
+    sender : sends its frames on
+    journal : is called with what a person should know
+    transcripts : folder for dumps of the line after a fault; None for none
+    clock : monotonic, in seconds
     """
 
     def __init__(

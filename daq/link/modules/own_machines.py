@@ -41,6 +41,14 @@ class MachineRing(Started):
 
     Start it in a thread that lives as long as the machines. ``say`` is called with progress
     messages.
+
+    Parameters
+    ----------
+    folder : for the machines' windows and logs
+    modules : how many machines
+    arm : how many of them are ARM images
+    data_path : how data leave the modules
+    say : is called with progress messages
     """
 
     def __init__(

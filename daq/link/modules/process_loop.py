@@ -43,7 +43,14 @@ MOST_LINES = 1000
 class LinkService:
     """Serves runs until told to leave. ``leave`` may be called from a signal handler.
 
-    say : called with each line of the journal too, for the terminal
+    Parameters
+    ----------
+    endpoints : where the other processes are
+    scanner : whose modules they are
+    ports : of the modules to serve
+    setup : settings to write to each module before a run
+    transcripts : folder for dumps of a line after a fault; None for none
+    say : is called with each line of the journal too, for the terminal
     """
 
     def __init__(

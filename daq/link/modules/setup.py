@@ -62,8 +62,12 @@ def setup_of(
 ) -> ModuleSetup:
     """Return the settings of a scanner's modules.
 
+    Parameters
+    ----------
+    data_path : how data leave the modules
     trigger_keV : hits below are dropped in the module
     queue_words : most event words in a frame; None for the firmware's own value
+    bias_mV : of the detectors, in mV
 
     Raises
     ------

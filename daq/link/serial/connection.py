@@ -131,6 +131,23 @@ class Connection:
 
     identity, dictionary : what it reported of itself; telemetry : its latest, None before the first
     statistics : the line's; books : its data frames'; starts : number of its starts noticed
+
+    Parameters
+    ----------
+    url : of the port, or a call that returns the present one
+    baud : the wanted rate, in bits/s
+    module : its number; None for whichever answers
+    poller : watches the line; None for one of its own
+    on_frame : is called with each data frame
+    on_notice : is called with each notice's name and record
+    on_link : is told whether the module is connected, and in words why
+    journal : is called with what a person should know
+    transcripts : takes a dump of the line after a fault
+    timeout_s : for one answer
+    tries : of a request before it fails
+    hello_s : how long ``open`` waits for the module
+    silence_s : after so long without an answer the module counts as lost
+    any_schema : accept firmware whose dictionary differs from this program's
     """
 
     identity: np.void

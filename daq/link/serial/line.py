@@ -25,8 +25,14 @@ class Line:
     """A line that can be opened again after it broke.
 
     broken : whether the open port went away
-    take : what to do with a packet; when_broken : called once when the port went away; tick : the
-        owner's timers (all in the poller's thread)
+
+    Parameters
+    ----------
+    poller : watches the port
+    statistics : counts bytes and errors
+    take : is called with each packet
+    when_broken : is called once with the reason when the port goes away
+    tick : the owner's timers: is told the time, returns when it is due next (monotonic, s)
     """
 
     def __init__(

@@ -33,8 +33,13 @@ class FirmwareMismatch(SerialLinkError):
 class CommandRefused(SerialLinkError):
     """The module answered a command with another status than ok.
 
-    command : name; status : ``hw.wire.control.Status``; detail : the status's own, see
-    docs/protocol.md
+    Parameters
+    ----------
+    where : the module and its port, as errors call it
+    command : its name
+    status : ``hw.wire.control.Status``
+    detail : the status's own, see docs/protocol.md
+    words : why, and the remedy
     """
 
     def __init__(self, where: str, command: str, status: int, detail: int, words: str) -> None:

@@ -80,7 +80,13 @@ def update_firmware(
 ) -> np.void:
     """Write a firmware to a module's free slot, start and confirm it; return its identity.
 
-    progress : called with (bytes done, total bytes)
+    Parameters
+    ----------
+    session : with the module, connected
+    image : the file, or its bytes
+    progress : is told bytes done and all of them
+    confirm : whether to confirm the new firmware; otherwise the module falls back at its next start
+    restart_s : how long the module may take to start
     any_schema : accept an image of another schema, with which this program cannot work afterwards.
         It is confirmed because it answers with its build id; no more can be checked from here
 

@@ -30,6 +30,14 @@ class Inbox:
     """Takes whole messages from a socket, turn by turn; ``see`` is shown each.
 
     cut : whether the last turn ended at a bound, so that more may be waiting
+
+    Parameters
+    ----------
+    socket : receives
+    most : messages a turn
+    seconds : how long a turn may take
+    see : is shown each message
+    clock : monotonic, in seconds
     """
 
     def __init__(
