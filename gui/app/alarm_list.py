@@ -25,7 +25,7 @@ WIDTHS_PX = (92, 300, 250, 240)
 
 
 class AlarmList(Panel):
-    """A row each; hidden where there is none."""
+    """One row per alarm; hidden when there is none."""
 
     def __init__(self) -> None:
         super().__init__(tr("ALARMS"), teaches=tr("What somebody must answer, the worst first"))

@@ -1,8 +1,9 @@
-"""The alarm that waits for an answer, on every page: shape, word, place and colour say how bad.
+"""The alarm that waits for an answer, on every page: shape, word, place and colour say how bad it
+is.
 
-F10, or the button, acknowledges it, which every console sees; the cause may stand all the same, and
-the strip stays until it is gone. What is put aside comes back by itself. A sound, where it is
-wanted, comes once for each new alarm and again every 10 s for one of high priority.
+F10, or the button, acknowledges it, and every console shows that. The cause may persist: the strip
+then stays until it is gone. A shelved alarm comes back by itself. A sound, if switched on, is
+played once for each new alarm, and again every 10 s for one of high priority.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ PRIORITY_LOOKS = {
 
 
 class AlarmStrip(QtWidgets.QFrame):
-    """One line; hidden where nothing is to be answered and no cause stands."""
+    """One line; hidden when nothing waits for an answer and no cause persists."""
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class AlarmStrip(QtWidgets.QFrame):
         self.hide()
 
     def refresh(self, telemetry: Telemetry | None) -> None:
-        """Show the worst alarm of those that are not put aside."""
+        """Show the worst alarm that is not shelved."""
         alarms = telemetry.alarms if telemetry is not None else []
         self._alarm = alarms[0] if alarms else None
         if self._alarm is None or telemetry is None:
@@ -85,7 +86,7 @@ class AlarmStrip(QtWidgets.QFrame):
         self.show()
 
     def acknowledge(self) -> None:
-        """Answer what is shown."""
+        """Acknowledge the alarm that is shown."""
         if self._alarm is not None and not self._alarm.answered_by:
             self._desk.answer_alarms("acknowledge", {"numbers": [self._alarm.number]})
 
@@ -129,12 +130,12 @@ class AlarmStrip(QtWidgets.QFrame):
 
 
 def alarm_words(alarm: Alarm) -> str:
-    """Return what an alarm says, by the catalogue, or as the daq told it."""
+    """Return an alarm's text from the catalogue, or as the daq sent it."""
     return words_of(alarm.id, alarm.values, spoken()) or alarm.text
 
 
 def alarm_help(alarm: Alarm) -> str:
-    """Return an alarm's words, cause and remedy."""
+    """Return an alarm's text, cause and remedy."""
     entry = catalogue(spoken()).get(alarm.id)
     lines = [alarm_words(alarm)]
     if entry is not None:
@@ -146,7 +147,7 @@ def alarm_help(alarm: Alarm) -> str:
 
 
 def alarm_facts(alarm: Alarm) -> str:
-    """Return since when, how often, and what of it is left, in words."""
+    """Say since when an alarm stands, how often it came, and what is left of it."""
     parts = [tr("since {local_time}", local_time=local_time(alarm.first_wall))]
     if alarm.count > 1:
         parts.append(

@@ -31,9 +31,8 @@ class Panels:
 class Bench(QtWidgets.QSplitter):
     """Three columns; :meth:`arrange` shows what a page is about.
 
-    Of a SPECT run with an image, it is as large on the live page as that of PET, and projections
-    are below it on the first page, and on that of the rates; without an image, they stand in its
-    place.
+    In a SPECT run with an image, the image is as large on the live page as in PET, and projections
+    are below it on the first page and on that of the rates. Without an image they take its place.
     """
 
     def __init__(self, panels: Panels, moved: Callable[[list[int]], None]) -> None:

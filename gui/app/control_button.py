@@ -1,6 +1,7 @@
-"""Who has control of the run, and the button that asks for it, takes it over or gives it.
+"""Who has control of the run, and the button that requests it, takes it over or releases it.
 
-The first click asks; whoever asks can take over with the next one, which everybody sees.
+The first click requests control; whoever requested it can take it over with the next click, and
+everybody sees that.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ ALWAYS = mark("Bias OFF is obeyed whoever has control.")
 
 
 class ControlButton(QtWidgets.QPushButton):
-    """Says who has control; a click changes it."""
+    """Shows who has control; a click changes it."""
 
     def __init__(self, share: ControlShare) -> None:
         super().__init__()
@@ -44,7 +45,7 @@ class ControlButton(QtWidgets.QPushButton):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what the share tells."""
+        """Show this console's share in the control."""
         share = self._share
         words, teaches = WORDS[share.share]
         told = tr(teaches, holder=share.holder, asking=share.asking)

@@ -19,9 +19,9 @@ BUSY = mark("Not while a stored run is worked on: its job belongs to this window
 
 
 class Footer(QtWidgets.QWidget):
-    """Names of what may be chosen; the window does it.
+    """Shows what can be chosen; the window acts on it.
 
-    keys, manual : show them; language, colours : called with the one that was chosen
+    keys, manual : show them language, colours : called with the one that was chosen
     """
 
     def __init__(

@@ -24,7 +24,7 @@ REPEAT_S = 0.1
 
 
 class HoldButton(QtWidgets.QPushButton):
-    """A push button whose ``held`` comes once, after it was held for ``HOLD_S``.
+    """A push button that emits ``held`` once, after it was held for ``HOLD_S``.
 
     Parameters
     ----------
@@ -63,18 +63,18 @@ class HoldButton(QtWidgets.QPushButton):
             self.show_caption(self._caption)
 
     def key_down(self) -> None:
-        """Begin to hold; go on as before where the release was half of a repeat."""
+        """Begin to hold; go on as before if the release was only half of a key's repetition."""
         repeated = self._key_up_s is not None and self._clock() - self._key_up_s < REPEAT_S
         self._key_up_s = None
         if not repeated:
             self.begin()
 
     def key_up(self) -> None:
-        """Hold no further, and let go unless the key is down again within ``REPEAT_S``."""
+        """Stop holding, and let go unless the key is down again within ``REPEAT_S``."""
         self._key_up_s = self._clock()
 
     def let_go(self) -> None:
-        """Stop holding; too early, nothing happens but the hint."""
+        """Stop holding; if that is too early, only the hint is shown."""
         self._key_up_s = None
         if self._since_s is not None:
             self._since_s = None
@@ -82,7 +82,9 @@ class HoldButton(QtWidgets.QPushButton):
             self.show_caption(self._caption)
 
     def step(self) -> None:
-        """Act when it was held long enough; give up when it was disabled meanwhile."""
+        """Act once the button has been held long enough; give up if it was disabled in the
+        meantime.
+        """
         if self._key_up_s is not None and self._since_s is not None:
             if self._clock() - self._key_up_s >= REPEAT_S:
                 self.let_go()
@@ -98,7 +100,7 @@ class HoldButton(QtWidgets.QPushButton):
         self.update()
 
     def show_caption(self, caption: str) -> None:
-        """Show this text, or how to use the button while it matters."""
+        """Show this text, or how to use the button while that matters."""
         self._caption = caption
         hints = self.isEnabled() and (
             self._since_s is not None or self._clock() < self._hint_until_s

@@ -55,11 +55,11 @@ class JournalPanel(Panel):
         self._last = -1
 
     def set_large(self, large: bool) -> None:
-        """Have room for markers, or only for what happened."""
+        """Make room for the field for markers, or show the entries alone."""
         self.marker.setVisible(large)
 
     def go_on_from(self, before: JournalPanel) -> None:
-        """Show what another journal has shown."""
+        """Take over what another journal has shown."""
         for entry in before.entries:
             self._append(entry)
         self._last = before._last

@@ -1,7 +1,7 @@
-"""The question that a console asks when it is closed in mid-run.
+"""The question that a console asks when it is closed during a run.
 
-Closing a console never ends a scan: the question offers to leave, or to stop and stay, and nothing
-that ends anything has the keyboard focus. It blocks nothing.
+Closing a console never ends a scan: the question offers to leave, or to stop the scan and stay, and
+no button that ends anything has the keyboard focus. It blocks nothing.
 """
 
 from __future__ import annotations

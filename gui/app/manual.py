@@ -48,7 +48,7 @@ class ManualText(QtWidgets.QTextBrowser):
 
 
 class Manual(QtWidgets.QDialog):
-    """The manual, beside the console, which goes on."""
+    """The manual in a window of its own, while the console goes on."""
 
     def __init__(self, parent: QtWidgets.QWidget) -> None:
         super().__init__(parent)
@@ -60,7 +60,9 @@ class Manual(QtWidgets.QDialog):
         self.resize(*SIZE_PX)
 
     def show_page(self, heading: str) -> None:
-        """Open the page of the console that a heading names; say where it would be if it is not."""
+        """Open the page of the console's manual that a heading names; if it is missing, say where
+        it would be.
+        """
         if not PAGE.is_file():
             self.text.setPlainText(tr("The manual is not in this installation: {path}", path=PAGE))
         else:

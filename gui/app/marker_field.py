@@ -17,7 +17,7 @@ TEACHES = mark(
 
 
 class MarkerField(QtWidgets.QWidget):
-    """A field and a button; both rest where no run is going on."""
+    """A field and a button; both are disabled while there is no run."""
 
     def __init__(self, desk: CommandDesk) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class MarkerField(QtWidgets.QWidget):
         self.refresh(None)
 
     def refresh(self, telemetry: Telemetry | None) -> None:
-        """Let be typed in where a run is going on; empty the field once the marker is set."""
+        """Accept text during a run; empty the field once the marker is set."""
         running = telemetry is not None and telemetry.state == "running"
         for widget in (self.text, self.button):
             if widget.isEnabled() != running:

@@ -19,7 +19,8 @@ HEIGHT_PX = 52
 class Page:
     """A page: its name, the key that shows it, what it is for, its widget.
 
-    arrange : is called as it is shown; pages may share a widget that each arranges otherwise
+    arrange : called when the page is shown; pages may share a widget that each one arranges
+    differently
     """
 
     name: str
@@ -30,7 +31,9 @@ class Page:
 
 
 class Rail(QtWidgets.QFrame):
-    """The buttons, the shown page's lit. None takes the focus: a key belongs to the run's page."""
+    """The buttons; that of the page shown is lit. None takes the focus: keys belong to the run's
+    page.
+    """
 
     chosen = QtCore.Signal(str)
 
@@ -59,13 +62,13 @@ class Rail(QtWidgets.QFrame):
         self._column.insertWidget(self._column.count() - 1, button)
 
     def light(self, name: str) -> None:
-        """Show which page is there."""
+        """Mark the page that is shown."""
         for known, button in self.buttons.items():
             button.setChecked(known == name)
 
 
 class Pages(QtWidgets.QWidget):
-    """Rail and page; ``changed`` tells the name of the page that came."""
+    """Rail and page; ``changed`` emits the name of the new page."""
 
     changed = QtCore.Signal(str)
 
@@ -102,7 +105,7 @@ class Pages(QtWidgets.QWidget):
             self.show_page(page.name)
 
     def show_page(self, name: str) -> None:
-        """Show a page; a name that there is none of shows nothing else."""
+        """Show a page; an unknown name changes nothing."""
         page = self._pages.get(name)
         if page is None:
             return
@@ -114,5 +117,5 @@ class Pages(QtWidgets.QWidget):
         self.changed.emit(name)
 
     def toggle(self, name: str) -> None:
-        """Show a page or, if it is shown, the one before it."""
+        """Show a page or, if it is shown already, the one before it."""
         self.show_page(self._before if self.current == name else name)

@@ -237,7 +237,7 @@ class RunBar(QtWidgets.QFrame):
 
     @property
     def held_keys(self) -> dict[str, HoldButton]:
-        """The buttons that are held, by their keys."""
+        """The buttons that must be held, by their keys."""
         return {key: self.buttons[name] for name, _, key, _ in BUTTONS if name in HELD}
 
     def _clock_block(self) -> QtWidgets.QLayout:
@@ -383,7 +383,9 @@ class RunBar(QtWidgets.QFrame):
                 button.setText(text)
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
-        """Where it is narrow, give room to state, commands and Bias OFF: brand and captions go."""
+        """When the window is narrow, hide brand and captions: state, commands and Bias OFF need the
+        room.
+        """
         super().resizeEvent(event)
         width = self.width()
         self._row.setSpacing(12 if width >= _WIDE_PX else 6)

@@ -1,7 +1,7 @@
 """Keys that must work wherever the keyboard's focus is: in a field, on another page, in a question.
 
-A shortcut of Qt belongs to one window and knows of no release. This looks at the keys of the window
-that has the focus, before any widget gets them: some are to be held, others act at once.
+A Qt shortcut belongs to one window and does not know when a key is released. This filter sees the
+keys of the focused window before any widget gets them: some must be held, others act at once.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _PRESS, _RELEASE = QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease
 
 
 class SafetyKeys(QtCore.QObject):
-    """Watches the focused window of this process, until :meth:`close`.
+    """Watches the focused window of this process until :meth:`close`.
 
     Parameters
     ----------
     parent : what owns it
-    held : buttons by the key that holds them
-    at_once : what else is done, once for each press, by key
+    held : buttons by the key that must be held
+    at_once : actions by key, done once for each press
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class SafetyKeys(QtCore.QObject):
         self._follow(self._app.focusWindow())
 
     def close(self) -> None:
-        """Look at no key any more."""
+        """Stop watching the keys."""
         self._app.focusWindowChanged.disconnect(self._follow)
         self._held, self._at_once = {}, {}
 
@@ -52,7 +52,7 @@ class SafetyKeys(QtCore.QObject):
             window.installEventFilter(self)  # again for the same window: still once
 
     def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
-        """Take the keys named here; leave all else to the window."""
+        """Take the keys named here; leave all others to the window."""
         if event.type() not in (_PRESS, _RELEASE):
             return False
         pressed = event.type() == _PRESS

@@ -14,20 +14,20 @@ ARRANGED = ("size", "page", "columns")
 
 
 def layout_file() -> Path:
-    """Return where the layout of this user's consoles is kept."""
+    """Return where this user's console layout is kept."""
     base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return Path(base) / "tomoshibi" / FILE_NAME
 
 
 class SavedLayout:
-    """The file. One that is missing, damaged or not writable is as good as an empty one."""
+    """The file. One that is missing, damaged or not writable counts as empty."""
 
     def __init__(self, path: Path) -> None:
         self._settings = QtCore.QSettings(str(path), QtCore.QSettings.Format.IniFormat)
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height of the window in px, where they were kept."""
+        """Width and height of the window in px, if they were kept."""
         found = self._numbers("size")
         return (found[0], found[1]) if len(found) == 2 else None
 
@@ -37,7 +37,7 @@ class SavedLayout:
         return str(self._settings.value("page", ""))[:40]
 
     def columns(self, count: int) -> list[int]:
-        """Return the widths of so many columns in px; none where they were not kept."""
+        """Return the widths of this many columns in px; none if they were not kept."""
         found = self._numbers("columns")
         return found if len(found) == count else []
 
@@ -48,18 +48,20 @@ class SavedLayout:
         self._settings.sync()
 
     def forget(self) -> None:
-        """Keep nothing any more of what was arranged; language and colours stay."""
+        """Forget what was arranged; language and colours stay."""
         for name in ARRANGED:
             self._settings.remove(name)
         self._settings.sync()
 
     def chosen(self, name: str, of: Iterable[str]) -> str:
-        """Return what was chosen, "language" or "theme", "" where it was none of these."""
+        """Return the kept choice of "language" or "theme", "" if it is not one of the possible
+        ones.
+        """
         found = str(self._settings.value(name, ""))
         return found if found in of else ""
 
     def choose(self, name: str, value: str) -> None:
-        """Write a choice."""
+        """Keep a choice."""
         self._settings.setValue(name, value)
         self._settings.sync()
 

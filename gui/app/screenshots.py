@@ -35,7 +35,7 @@ class ScreenshotError(TomoshibiError):
 class Shot:
     """A screenshot to take once: at a time in seconds since the console opened, or at an event.
 
-    page : which page it is of, by default the one that is shown
+    page : the page to photograph, by default the one that is shown
     """
 
     when: float | Event
@@ -66,6 +66,15 @@ class Photographer:
 
     ``finished`` becomes true when the run has closed and its final image is in the last screenshot
     (or has not come within 10 s, or before the daq left, which it then shows as well).
+
+    Parameters
+    ----------
+    window : the console to photograph
+    folder : where screenshots go; None for no repeated one
+    every_s : interval of the repeated screenshot, s
+    shots : further screenshots, each taken once
+    file_name : of the repeated screenshot
+    page : the page to show while a screenshot is taken; by default the one that is shown
     """
 
     def __init__(
@@ -78,7 +87,6 @@ class Photographer:
         file_name: str = FILE_NAME,
         page: str = "",
     ) -> None:
-        """Prepare; ``page``: the one to show while a screenshot is taken, by default what is."""
         self._window, self._page = window, page
         self._folder = folder
         self._file_name = file_name

@@ -1,4 +1,4 @@
-"""The veil over displays that are out of date: the daq is silent, or was never heard."""
+"""The veil over displays that are out of date: the daq has fallen silent, or was never heard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class StaleVeil(QtWidgets.QWidget):
         self.hide()
 
     def refresh(self, link: Link, address: str, *, lifted: bool = False) -> None:
-        """Show or hide the veil; ``lifted``: what it would cover is not of the daq."""
+        """Show or hide the veil; ``lifted`` hides it over pages that do not show the daq."""
         state = link.state
         if state == "connected" or lifted:
             if not self.isHidden():

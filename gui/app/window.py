@@ -263,18 +263,18 @@ class ConsoleWindow(QtWidgets.QMainWindow):
 
     @property
     def busy(self) -> bool:
-        """Whether a job is under way that ends with the widgets that began it."""
+        """Whether a job is under way that would be lost with the widgets that began it."""
         desk = self.runs.desk
         return desk.worker.busy or desk.player.busy or self.qc.worker.busy
 
     def speak(self, language: str) -> None:
-        """Say everything in another language from now on, if nothing is under way."""
+        """Switch to another language, unless a job is under way."""
         if not self.busy:
             words.speak(language)
             self._chose("language", language)
 
     def colour(self, palette: str) -> None:
-        """Take other colours from now on, if nothing is under way."""
+        """Switch to other colours, unless a job is under way."""
         if not self.busy:
             theme.apply_theme(QtWidgets.QApplication.instance(), palette)
             self._chose("theme", palette)
@@ -366,7 +366,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.veil.fit()
 
     def reset_layout(self) -> None:
-        """Arrange everything as it was delivered, and forget what was kept."""
+        """Restore the layout as delivered, and forget the one that was kept."""
         self.pages.show_page(self.pages.names[0])
         self._columns_px = COLUMNS_PX
         self.bench.setSizes(COLUMNS_PX)
@@ -383,7 +383,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self._columns_px = widths_px
 
     def toggle_full_screen(self) -> None:
-        """Fill the screen, or become a window again."""
+        """Fill the screen, or return to a window."""
         if self.isFullScreen():
             self.showNormal()
         else:
@@ -399,7 +399,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         box.open()
 
     def show_manual(self) -> None:
-        """Show the manual of the page that is shown."""
+        """Show the manual's section on the page that is shown."""
         Manual(self).show_page(self.pages.current)
 
     @property
@@ -417,7 +417,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.close()
 
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
-        """Ask in mid-run; then stop refreshing and close the sockets. The run goes on without."""
+        """During a run, ask first; then stop refreshing and close the sockets. The run goes on."""
         if self._in_mid_run and not self.leaving:
             event.ignore()
             self._ask_before_leaving()

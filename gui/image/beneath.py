@@ -24,10 +24,10 @@ Space = tuple[tuple[int, int, int], Triple]
 
 
 class BeneathChooser(QtWidgets.QWidget):
-    """What lies beneath, and how much of the image itself is in the mixture.
+    """What lies beneath, and the share of the image itself in the mixture.
 
-    changed : the image beneath, or its share, is another; ``image`` is scaled 0..1, None for none
-    said : what became of a choice, in words
+    changed : another image beneath, or another share; ``image`` is scaled 0..1, None for none said
+    : what became of a choice, in words
     """
 
     changed = QtCore.Signal()
@@ -58,7 +58,7 @@ class BeneathChooser(QtWidgets.QWidget):
         return self.slider.value() / 100.0
 
     def follow(self, space: Space, folder: Path | None) -> None:
-        """Suit the voxels of the image shown, and the folder of its run."""
+        """Follow the voxels of the image shown, and the folder of its run."""
         if folder != self._folder:
             self._folder = folder
             if self.choice.currentData() == MU_MAP:
@@ -69,7 +69,7 @@ class BeneathChooser(QtWidgets.QWidget):
             self._read()
 
     def refresh(self) -> None:
-        """Take what was read, if it was."""
+        """Show the image that was read, once it has been."""
         if self._coming is None or not self._coming.done():
             return
         coming, self._coming = self._coming, None
@@ -81,7 +81,7 @@ class BeneathChooser(QtWidgets.QWidget):
         self.changed.emit()
 
     def use_file(self, path: Path) -> None:
-        """Lay the image of a file beneath."""
+        """Lay the image in a file beneath."""
         self._source = lambda: read_image(path)
         self._read()
 

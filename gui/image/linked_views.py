@@ -91,7 +91,7 @@ class LinkedViews(QtCore.QObject):
         return [(name, points) for name, points in lines if points]
 
     def name_ends(self, position: PatientPosition) -> None:
-        """Name the ends of the axes as the patient lies."""
+        """Label the ends of the axes for the patient's position."""
         self._each(lambda view: view.name_ends(position))
 
     def clear(self) -> None:

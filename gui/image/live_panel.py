@@ -170,7 +170,7 @@ class ImagePanel(PicturePanel):
         dim(self.views.values(), dimmed=bool(link.image) and not link.image_is_of_run)
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
-        """Where there is no room beside the views, tell the most important above them."""
+        """When there is no room beside the views, show the most important facts above them."""
         super().resizeEvent(event)
         narrow = self.width() < NARROW_PX and not self._large
         self.side.setHidden(narrow)
@@ -310,7 +310,9 @@ class ImagePanel(PicturePanel):
             self._draw()
 
     def set_large(self, large: bool) -> None:
-        """Have a page of its own, with regions, their curves and the views' tools, or a part."""
+        """Be a page of its own, with regions, their curves and the views' tools, or one panel among
+        others.
+        """
         self._large = large
         for part in (self.goal, self.regions.controls, self.tools):
             part.setHidden(not large)
@@ -352,7 +354,7 @@ class ImagePanel(PicturePanel):
         return [view for view in self.views.values() if view.isVisible()]
 
     def go_on_from(self, before: ImagePanel) -> None:
-        """Show what another panel of this kind shows, as it was chosen there."""
+        """Take over what another panel of this kind shows, with its settings."""
         for own, other in (
             (self.map_box, before.map_box),
             (self.percentile_box, before.percentile_box),
@@ -369,7 +371,7 @@ class ImagePanel(PicturePanel):
             self.tools.suv.setChecked(before.tools.suv.isChecked())
 
     def end(self) -> None:
-        """End what runs beside."""
+        """End the work in the background."""
         self.tools.beneath.end()
 
 

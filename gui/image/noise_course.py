@@ -1,4 +1,4 @@
-"""When the live image will have a wanted noise, from its own course so far; no Qt."""
+"""When the live image will reach a requested noise, from its own course so far; no Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wanted noise of the live image, and about when it will be there."""
+"""A requested noise of the live image, and about when it will be reached."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hw.messages.pictures import ImageMessage
 
 
 class NoiseGoal(QtWidgets.QWidget):
-    """The wanted noise in per cent, and a line that says when."""
+    """The requested noise in per cent, and a line that says when it will be reached."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class NoiseGoal(QtWidgets.QWidget):
         row.addWidget(self.words, 1)
 
     def go_on_from(self, before: NoiseGoal) -> None:
-        """Keep the course and the goal of another one."""
+        """Take over the course and the goal of another one."""
         self._course, self._noise = before._course, before._noise
         self.wanted.setValue(before.wanted.value())
 

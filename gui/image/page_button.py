@@ -1,4 +1,4 @@
-"""Asks where the live page is to go as a PDF, and says what became of it; never blocks."""
+"""Asks where the live page should be saved as a PDF, and reports the outcome; never blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hw.errors import FileWriteError
 
 
 class PageButton(QtCore.QObject):
-    """Makes a button write a page: what ``content`` and ``pictures`` return when it is written."""
+    """Makes a button write a page: what ``content`` and ``pictures`` return at that moment."""
 
     said = QtCore.Signal(str)
 

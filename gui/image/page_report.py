@@ -1,4 +1,4 @@
-"""The live page as a PDF: the views, the scale, the readings, what was corrected and what not."""
+"""The live page as a PDF: views, scale and readings, and which corrections were applied."""
 
 from __future__ import annotations
 

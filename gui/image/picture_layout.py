@@ -1,4 +1,4 @@
-"""Where the views lie: beside the words and small, or large with the words at the right."""
+"""Where the views lie: small, with the text beside them, or large, with the text at the right."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _THREE = (TRANSAXIAL.name, CORONAL.name, SAGITTAL.name)
 
 
 class PictureLayout(QtWidgets.QHBoxLayout):
-    """Three views and a column of words.
+    """Three views and a column of text.
 
-    Small, the words have the upper right quarter. Large, they are a column of their own, and the
-    fourth quarter is ``curves``. One view alone has the place of all three.
+    When the views are small, the text takes the upper right quarter. When they are large, it has a
+    column of its own, and ``curves`` takes the fourth quarter. A single view takes the place of all
+    three.
     """
 
     def __init__(
@@ -44,12 +45,12 @@ class PictureLayout(QtWidgets.QHBoxLayout):
         self.addLayout(self._rows, 1)
 
     def set_heights(self, upper: float, lower: float) -> None:
-        """Set how the rows share the height where the views are small."""
+        """Set how the rows share the height when the views are small."""
         self._heights = (int(upper), int(lower))
         self.arrange()
 
     def set_large(self, large: bool) -> None:
-        """Show the views large, or small."""
+        """Show the views large or small."""
         if large != self._large:
             self._large = large
             self.arrange()
@@ -61,7 +62,7 @@ class PictureLayout(QtWidgets.QHBoxLayout):
             self.arrange()
 
     def arrange(self) -> None:
-        """Put everything in its place; once the layout is in a widget."""
+        """Put everything in its place; call it once the layout belongs to a widget."""
         transaxial, coronal, sagittal = (self._blocks[name] for name in _THREE)
         for widget in (transaxial, coronal, sagittal, self._curves, self._side):
             for row in (self._upper, self._lower, self):

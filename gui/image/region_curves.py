@@ -27,7 +27,7 @@ LEAST_S = 10.0
 class Point(NamedTuple):
     """The mean of a region in a frame, in the image's unit.
 
-    scale : of the frame's levels, to know it by
+    scale : of the frame's levels, by which the frame is recognised
     """
 
     middle_s: float
@@ -55,7 +55,7 @@ class RegionCurves(QtWidgets.QWidget):
         self._each = 1.0
 
     def go_on_from(self, before: RegionCurves) -> None:
-        """Keep what another one has of a run's frames."""
+        """Take over another one's frames of a run."""
         self._run, self._regions, self._means = before._run, before._regions, before._means
 
     @property

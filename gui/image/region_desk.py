@@ -41,7 +41,13 @@ MOST_LINES = 6
 def made(kind: str, name: str, centre_mm: Triple, size_mm: float, height_mm: float) -> Region:
     """Return a region of a kind; raises RegionError for impossible sizes.
 
-    size_mm, height_mm : its extent across (x and y), and along z; a sphere has the first only
+    Parameters
+    ----------
+    kind : "sphere", "ellipsoid", "cylinder" or "box"
+    name : by which the region is listed
+    centre_mm : x, y and z in the image's frame, mm
+    size_mm : extent across (x and y), mm; for a sphere its diameter
+    height_mm : extent along z, mm; not used for a sphere
     """
     sizes = (size_mm, size_mm, height_mm)
     if kind == "sphere":
@@ -65,7 +71,7 @@ def free_name(regions: list[Region]) -> str:
 class RegionDesk(QtWidgets.QWidget):
     """The regions of the run shown, and their readings.
 
-    changed : there are other regions, or none
+    changed : emitted when the regions are others than before
     """
 
     changed = QtCore.Signal()
@@ -140,7 +146,7 @@ class RegionDesk(QtWidgets.QWidget):
         self.height_.setEnabled(kind != "sphere")
 
     def follow(self, folder: Path | None) -> None:
-        """Show the regions that the run of this folder has, if they changed."""
+        """Show the regions of the run in this folder, if they changed."""
         if folder != self._folder:
             self._folder, self._stamp, self.regions = folder, (0, 0), []
             self._list()

@@ -31,12 +31,12 @@ Marks = list[tuple[str, list[tuple[float, float]]]]
 class SliceView(QtWidgets.QWidget):
     """One plane: the cut, its position, the axes' names, a crosshair and a scale bar.
 
-    ``moved`` gives the axis and index that the user chose: click or drag to move the crosshair,
-    wheel or slider to scroll through the cuts. ``looked`` tells that the part of the image that is
-    shown has changed, for all views: Ctrl and wheel to magnify, drag with the middle button or
-    with Shift to move it. ``windowed`` gives the factor by which the upper end of the window is to
-    change: drag upwards with the right button for a brighter image. ``enlarged`` is a double
-    click.
+    ``moved`` emits the axis and index that the user chose: click or drag to move the crosshair,
+    turn the wheel or move the slider to scroll through the cuts. ``looked`` says that another part
+    of the image is shown, for all views: Ctrl and wheel to magnify, drag with the middle button or
+    with Shift to move it. ``windowed`` emits the factor by which the upper end of the window should
+    change: drag upwards with the right button for a brighter image. ``enlarged`` is emitted by a
+    double click.
     """
 
     moved = QtCore.Signal(int, int)
@@ -231,7 +231,7 @@ class SliceView(QtWidgets.QWidget):
         return self.ends != ends_of_axes(UNKNOWN)
 
     def name_ends(self, position: PatientPosition) -> None:
-        """Name the ends of the axes as the patient lies."""
+        """Label the ends of the axes for the patient's position."""
         ends = ends_of_axes(position)
         if ends != self.ends:
             self.ends = ends

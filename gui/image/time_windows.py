@@ -65,7 +65,7 @@ class WindowChooser(QtWidgets.QComboBox):
         return self._shown
 
     def refresh(self, link: Link) -> None:
-        """Allow a choice if there is a run to image; cheap."""
+        """Allow a choice while there is a run to image; cheap."""
         telemetry = link.telemetry
         allowed = link.state == "connected" and telemetry is not None
         self.setEnabled(allowed and telemetry is not None and telemetry.state in ALLOWED_IN)

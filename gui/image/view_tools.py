@@ -81,13 +81,13 @@ class ViewTools(QtWidgets.QWidget):
 
     @property
     def wants_suv(self) -> bool:
-        """Whether values are to be shown as SUV where they can be."""
+        """Whether values should be shown as SUV where possible."""
         return self.suv.isChecked()
 
     def offer_suv(self, image: ImageMessage) -> None:
-        """Let SUV be chosen where it can be computed; where not, its button says what is missing.
+        """Let SUV be chosen if it can be computed; if not, its button says what is missing.
 
-        A choice is kept: an image without SUV is shown in its own unit meanwhile.
+        The choice is kept: an image without SUV is shown in its own unit meanwhile.
         """
         can = image.suv_per_unit > 0
         self.suv.setEnabled(can)
@@ -103,7 +103,7 @@ class ViewTools(QtWidgets.QWidget):
         self._redraw()
 
     def say(self, words: str) -> None:
-        """Say what became of what was asked for; "" for nothing."""
+        """Show what became of a request; "" for nothing."""
         self.words.show_text(words, "" if words.startswith("✓") else theme.WARNING)
         self.words.setHidden(not words)
 

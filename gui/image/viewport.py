@@ -1,4 +1,4 @@
-"""What part of an image its linked views show: one magnification and one middle for all; no Qt."""
+"""Which part of an image its linked views show: one magnification and one middle for all; no Qt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Viewport:
     _extent_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def enter(self, extent_mm: tuple[float, float, float]) -> None:
-        """Take the sizes of a new image along x, y and z; all of it is shown if they differ."""
+        """Take the sizes of a new image along x, y and z; if they differ, show the whole image."""
         if extent_mm != self._extent_mm:
             self._extent_mm = extent_mm
             self.show_all()

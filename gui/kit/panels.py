@@ -22,7 +22,7 @@ class CalmLabel(QtWidgets.QLabel):
 
     @property
     def colour(self) -> str:
-        """The colour that was asked for, "" for the panel's own."""
+        """The requested colour, "" for the panel's own."""
         return self._colour
 
     def show_text(self, text: str, colour: str = "") -> None:
@@ -150,7 +150,7 @@ class FactsGrid(QtWidgets.QGridLayout):
 
 
 def scrolling(content: QtWidgets.QWidget) -> QtWidgets.QScrollArea:
-    """Return the content in a frameless area, which scrolls if it is not high enough."""
+    """Return the content in a frameless area that scrolls if there is not enough height."""
     area = QtWidgets.QScrollArea()
     area.setWidget(content)
     area.setWidgetResizable(True)

@@ -17,13 +17,13 @@ PERCENTILES = {"99 %": 99.0, "99.5 %": 99.5, "99.9 %": 99.9, mark("maximum"): 10
 
 
 def fill(box: QtWidgets.QComboBox, names: Iterable[str]) -> None:
-    """Offer names in the language that is spoken; each item's data is the name itself."""
+    """Offer names in the current language; each item's data is the name itself."""
     for name in names:
         box.addItem(tr(name), name)
 
 
 class FactsColumn(QtWidgets.QWidget):
-    """A column of words beside pictures: a badge, then the facts that ``teaches`` explains."""
+    """A column of text beside pictures: a badge, then the facts, which ``teaches`` explains."""
 
     def __init__(self, badge: str, teaches: Mapping[str, str]) -> None:
         super().__init__()

@@ -88,7 +88,7 @@ class CalmPlot(pg.PlotWidget):
         return curve
 
     def clear_histograms(self) -> None:
-        """Empty the histograms: there is no run."""
+        """Empty the histograms when there is no run."""
         for curve in self._histograms:
             curve.setData([0, 1], [0])
 

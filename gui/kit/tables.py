@@ -1,4 +1,4 @@
-"""Tables to read: rows of one height, no grid, nothing in them can be changed."""
+"""Tables to read: rows of one height, no grid, not editable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gui.kit.words import tr
 
 
 class ReadTable(QtWidgets.QTableWidget):
-    """A table of text without rows at first."""
+    """A table of text, empty at first."""
 
     def __init__(self, columns: Sequence[str], *, row_px: int) -> None:
         super().__init__(0, len(columns))

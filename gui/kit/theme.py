@@ -52,7 +52,7 @@ FAMILIES = (
 
 
 def shade(colour: str) -> str:
-    """Return what stands for a colour of the dark palette in the one that is used.
+    """Return the colour of the current palette that stands for one of the dark palette.
 
     For tables that were filled before a palette was chosen; other colours stay as they are.
     """
@@ -77,12 +77,12 @@ class Look:
 
     @property
     def word(self) -> str:
-        """The word in the language that is spoken."""
+        """The word in the current language."""
         return tr(self.name)
 
     @property
     def colour(self) -> str:
-        """The colour in the palette that is used."""
+        """The colour in the current palette."""
         return shade(self.tint)
 
     @property
@@ -146,12 +146,12 @@ def font(size_px: int = BASE_PX, *, bold: bool = False) -> QtGui.QFont:
 
 
 def used() -> str:
-    """Return the name of the palette that is used."""
+    """Return the name of the current palette."""
     return _used
 
 
 def can_write(language: str) -> bool:
-    """Whether there is a font with a language's letters."""
+    """Whether there is a font with the letters of a language."""
     if language != "ja":
         return True
     return bool(QtGui.QFontDatabase.families(QtGui.QFontDatabase.WritingSystem.Japanese))
@@ -224,7 +224,7 @@ def _stylesheet() -> str:
 
 
 def apply_theme(app: QtWidgets.QApplication, palette: str = "dark") -> None:
-    """Give the application its look; what was made before keeps colours that it set by itself."""
+    """Give the application its look; widgets made before keep colours that they set themselves."""
     global _used
     _used = palette
     globals().update(PALETTES[palette])  # theme.TEXT and the like are read as things are drawn

@@ -58,14 +58,14 @@ def age_text(seconds: float) -> str:
 
 
 class ShownUnit(NamedTuple):
-    """How many of the unit shown one of the image's is, and the unit shown."""
+    """The unit that is shown, and how many of it one of the image's is."""
 
     each: float
     name: str
 
 
 def shown_unit(unit: str, suv_per_unit: float = 0.0) -> ShownUnit:
-    """Return the unit to show an image in; SUV where its factor is given."""
+    """Return the unit to show an image in: SUV if its factor is given."""
     if suv_per_unit > 0:
         return ShownUnit(suv_per_unit, SUV)
     return ShownUnit(1e-3, "kBq/mL") if unit == "Bq/mL" else ShownUnit(1.0, unit)

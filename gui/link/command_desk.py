@@ -90,7 +90,7 @@ class CommandDesk:
 
     @property
     def sorting(self) -> dict[str, Any]:
-        """The sorting settings set here but not armed yet, by their names in SortSettings."""
+        """The sorting settings chosen here but not armed yet, by their names in SortSettings."""
         return dict(self._sorting)
 
     def set_sorting(self, changes: dict[str, Any]) -> None:
@@ -102,19 +102,20 @@ class CommandDesk:
 
     @property
     def study(self) -> dict[str, Any]:
-        """What was set of the next run's patient and study, as arguments of Arm."""
+        """The next run's patient and study as set here, as arguments of Arm."""
         return dict(self._study)
 
     def set_study(self, args: dict[str, Any]) -> None:
         """Send these (study, identity, patient_position) with the next Arm, and with no other.
 
-        A refused Arm keeps them; once one succeeds they are gone: nobody inherits a patient.
+        A refused Arm keeps them; once one succeeds they are gone: no run inherits another run's
+        patient.
         """
         self._study = dict(args)
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """The choice of a protocol that was not armed yet, as an argument of Arm; {} for none."""
+        """The chosen protocol that was not armed yet, as an argument of Arm; {} for none."""
         return dict(self._plan)
 
     def set_protocol(self, args: dict[str, Any]) -> None:
@@ -122,16 +123,18 @@ class CommandDesk:
         self._plan = dict(args)
 
     def again(self) -> None:
-        """Arm the run that was closed once more, as it was; what is set for another Arm stays."""
+        """Arm the run that was closed once more, with its settings; those chosen for another Arm
+        stay.
+        """
         if not self.is_pending("again"):
             self._send("arm", "again", {"again": True})
 
     def share_control(self, action: str) -> None:
-        """Ask for control of the run, give it or take it over, as :meth:`send` does."""
+        """Request, release or take over control of the run, as :meth:`send` does."""
         self._send("control", tr("control, {action}", action=action), {"action": action})
 
     def keep_control(self) -> None:
-        """Say that this console is still there; whether the daq hears it, telemetry tells."""
+        """Say that this console is still there; telemetry tells whether the daq hears it."""
         with contextlib.suppress(ClientError):
             self._client.send("control", action="keep")
 
@@ -141,7 +144,7 @@ class CommandDesk:
             self._send(name, name, self._args_of(name))
 
     def order(self, action: str, *, modules: list[int], values: dict[str, Any]) -> Pending:
-        """Send an order to firmware modules ([]: all), as :meth:`send` does; what becomes of it."""
+        """Send an order to modules ([]: all), as :meth:`send` does; return its outcome."""
         args = {"action": action, "modules": modules, "values": values}
         return self._send(
             "module", tr("modules, {replace}", replace=action.replace("_", " ")), args
@@ -153,11 +156,11 @@ class CommandDesk:
             self._send(name, name, args)
 
     def mark(self, text: str) -> Pending:
-        """Set a marker in the run, as :meth:`send` does; what becomes of it."""
+        """Set a marker in the run, as :meth:`send` does; return its progress."""
         return self._send("mark", "mark", {"text": text})
 
     def image_as(self, changes: dict[str, Any]) -> None:
-        """Ask for another live image (keys of LiveSettings), as :meth:`send` does."""
+        """Request another live image (keys of LiveSettings), as :meth:`send` does."""
         self._send("live", "live", changes)
 
     def keep_regions(self, regions: dict[str, Any]) -> None:
@@ -174,7 +177,7 @@ class CommandDesk:
         return command
 
     def poll(self) -> None:
-        """Receive replies and withdraw what has waited too long; never blocks."""
+        """Receive replies and withdraw commands that have waited too long; never blocks."""
         try:
             replies = self._client.poll()
         except MessageError as error:

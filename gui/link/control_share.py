@@ -23,7 +23,7 @@ Share = Literal["unknown", "free", "mine", "asked_of_me", "others", "asking"]
 
 
 def console_name() -> str:
-    """Return how this console names itself: as nobody else does, and as a person finds it."""
+    """Return this console's name: unique, and recognisable to a person."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -43,11 +43,11 @@ class ControlShare:
 
     @property
     def may_command(self) -> bool:
-        """Whether the daq would take a command that changes the run from here."""
+        """Whether the daq would accept a command from here that changes the run."""
         return self.share not in ("others", "asking")
 
     def refresh(self, telemetry: Telemetry | None) -> None:
-        """Take what telemetry says (None: no daq heard), and keep what is held."""
+        """Follow telemetry (None: no daq heard), and keep the control that is held."""
         if telemetry is None:
             self.share = "unknown"
             return
@@ -66,12 +66,12 @@ class ControlShare:
         return "asking" if self.asking == me else "others"
 
     def change(self) -> None:
-        """Do what the share suggests: ask for control, take it over once asked, or give it."""
+        """Take the next step: request control, take it over once requested, or release it."""
         action = {"free": "ask", "others": "ask", "asking": "take"}.get(self.share, "give")
         if self.share != "unknown":
             self._desk.share_control(action)
 
     def end(self) -> None:
-        """Give up what is held: its console is closed."""
+        """Release what is held: the console is being closed."""
         if self.share in ("mine", "asked_of_me"):
             self._desk.share_control("give")

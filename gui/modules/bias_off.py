@@ -1,8 +1,8 @@
 """The emergency Bias OFF: a red button and a key, always in reach, never confirmed.
 
-It orders the bias of all modules off at once, as often as it is pressed, also where the daq seems
-silent. What became of it stays in view below its name: sent, refused or not answered, and then what
-the modules measure until all are off. Where no module has a bias it is grey and says so.
+It switches off the bias of all modules at once, as often as it is pressed, even if the daq seems
+silent. The outcome stays in view below its name: sent, refused or not answered, and then what the
+modules measure until all are off. If no module has a bias the button is grey and says so.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WHY_NOT = mark("Grey: no module with our firmware is there, so there is no bias 
 
 @dataclass(frozen=True)
 class Shown:
-    """What the buttons show below their name; ``able``: whether there is a bias to switch off."""
+    """What the buttons show below their name; ``able``: whether a bias can be switched off."""
 
     words: str
     able: bool = True
@@ -43,7 +43,7 @@ NO_MODULES = Shown(mark("no modules"), able=False)
 
 
 class BiasSwitch:
-    """The order of which all the buttons tell; :meth:`act` gives it."""
+    """The order that all the buttons share; :meth:`act` gives it."""
 
     def __init__(self, desk: CommandDesk) -> None:
         self._desk = desk
@@ -52,14 +52,14 @@ class BiasSwitch:
         self.shown = NO_MODULES
 
     def act(self) -> None:
-        """Order all bias off, unless there is none."""
+        """Switch off all bias, unless there is none."""
         if self.shown.able:
             self._was_off = False
             self._order = self._desk.order("bias", modules=[], values={"target_mV": 0})
             self.shown = Shown(tr("sent …"))
 
     def refresh(self, link: Link) -> None:
-        """Look what became of the order, and what the modules measure."""
+        """Follow the outcome of the order, and what the modules measure."""
         modules = link.modules.modules if link.modules is not None else []
         old = link.modules_age_s > OLD_AFTER_S
         self.shown = self._look(modules, old=old) if modules else NO_MODULES
@@ -90,7 +90,7 @@ class BiasSwitch:
 
 
 class BiasOffButton(QtWidgets.QPushButton):
-    """One button; it acts on being pressed, not on being let go."""
+    """One button; it acts when pressed, not when released."""
 
     def __init__(self, switch: BiasSwitch) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class BiasOffButton(QtWidgets.QPushButton):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what the switch tells."""
+        """Show the state of the switch."""
         shown = self._switch.shown
         if shown != self._shown:
             self._shown = shown

@@ -1,8 +1,8 @@
 """How a firmware module is shown to a person: one look for its condition, one row of text.
 
-The condition is the worst that applies: not answering, a latched fault, in a run less bias than the
-run began with, ramping bias, no SYNC, a damaged line. It always has a word and a shape, supported
-by a colour.
+The condition is the worst that applies: not answering, a latched fault, less bias during a run than
+at its start, ramping bias, no SYNC, a damaged line. It always has a word and a shape, supported by
+a colour.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def condition(state: ModuleState) -> Look:
 
 
 def bias_words(state: ModuleState) -> str:
-    """Return the bias of a module in a run, against what was asked for as the run began."""
+    """Return the bias of a module during a run, against what was requested at its start."""
     return tr(
         "{value:.1f} V of {value2:.1f} V asked",
         value=state.bias_mV / 1000,

@@ -171,7 +171,7 @@ class ModulePage(QtWidgets.QWidget):
 
     @property
     def looked_at(self) -> ModuleState | None:
-        """The first of the chosen modules; without a choice, the first of all."""
+        """The first of the selected modules; without a selection, the first of all."""
         chosen = self.table.chosen_modules()
         number = chosen[0] if chosen else None
         found = [state for state in self._states if state.module == number]

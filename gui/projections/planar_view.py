@@ -49,7 +49,17 @@ class ProjectionView(QtWidgets.QWidget):
         table: npt.NDArray[np.uint32],
         note: str,
     ) -> None:
-        """Draw counts (modules, n_v, n_u); ``note`` is shown to the right of the title."""
+        """Draw the counts of every module, with a note to the right of the title.
+
+        Parameters
+        ----------
+        counts : (modules, n_v, n_u), counts of each crystal
+        pitch_mm : of the crystals along u and v, mm
+        angles : of each module in degrees, None where it has not reported one
+        upper : counts at which the colours end; they begin at 0
+        table : (256,) uint32 0xAARRGGBB, colours from 0 to ``upper``
+        note : text to the right of the title
+        """
         self._counts, self._pitch_mm, self._angles = counts, pitch_mm, angles
         from_above = counts[:, ::-1, :].astype(np.float32)
         self._pixels = np.ascontiguousarray(table[to_levels(from_above, upper)])

@@ -65,7 +65,7 @@ class RatePanel(Panel):
         self._plots: list[CalmPlot] = []
 
     def go_on_from(self, before: RatePanel) -> None:
-        """Draw on where another panel of this kind ends."""
+        """Continue the strips of another panel of this kind."""
         self.history = before.history
 
     def add_strip(self, caption: str, *names: str, height: int) -> None:
@@ -85,7 +85,7 @@ class RatePanel(Panel):
     def take(self, rates: dict[str, float] | None, *, old_s: float = 0.0) -> bool:
         """Draw the newest rates (None: no data) if a sample is due; return whether it was.
 
-        old_s : since when no data come: the strips have a gap, the numbers are grey
+        old_s : how long there have been no data: the strips then have a gap, the numbers are grey
         """
         if not self.history.add(time.monotonic(), None if old_s else rates):
             return False

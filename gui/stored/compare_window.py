@@ -1,7 +1,7 @@
 """Two stored images side by side: one crosshair in mm, one magnification, one window of levels.
 
-Where their units differ no level of one means anything in the other: then each has a window of its
-own, and that is said.
+If their units differ, no level of one means anything in the other: each then has a window of its
+own, and the page says so.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SIZE = (1160, 720)
 class ComparedImage(QtWidgets.QWidget):
     """One of the two: its name, three linked views, its frame, the value at the crosshair.
 
-    pointed : place in mm, from the image's middle, that a person chose in it
+    pointed : emits the place in mm, from the image's middle, that a person chose in it
     """
 
     pointed = QtCore.Signal(int, float)
@@ -75,7 +75,7 @@ class ComparedImage(QtWidgets.QWidget):
         self.pointed.emit(axis, place_mm)
 
     def point_at(self, axis: int, place_mm: float) -> None:
-        """Put the crosshair at the voxel that is nearest to a place."""
+        """Put the crosshair at the voxel nearest to a place."""
         size, voxel_mm = self._shape[axis], self.image.voxel_mm[axis]
         index = round(place_mm / voxel_mm + 0.5 * (size - 1))
         self.cursor[axis] = max(0, min(size - 1, index))
@@ -90,7 +90,7 @@ class ComparedImage(QtWidgets.QWidget):
 
 
 class CompareWindow(PicturePanel):
-    """A window of its own with the two."""
+    """A window of its own for the two images."""
 
     def __init__(self, left: tuple[str, StoredImage], right: tuple[str, StoredImage]) -> None:
         super().__init__(tr("COMPARE"), teaches=tr("Two stored images: one crosshair, one window."))

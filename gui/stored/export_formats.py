@@ -1,4 +1,4 @@
-"""What a stored run can be written as from the console, and the command that does it."""
+"""The formats to which the console can export a stored run, and the commands that do it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Work on stored runs: a command of ours in a process of its own, followed without waiting.
+"""Work on stored runs: one of our commands in a process of its own, followed without waiting.
 
-It speaks in JSON objects, a line each: what it has so far, and last its result. What it tells
-people on stderr, progress above all, is passed on.
+The command writes JSON objects, a line each: what it has so far, and last its result. What it
+writes for people on stderr, progress above all, is passed on.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ MOST_BYTES = 64 * 2**20
 class Job(QtCore.QObject):
     """One command at a time.
 
-    told : words for people; ``came``: a JSON object, as each line comes
-    done : its last JSON object; ``failed``: its last words
+    told : emits text for people came : emits each JSON object as its line comes done : emits its
+    last JSON object failed : emits its last words
     """
 
     came = QtCore.Signal(object)
@@ -81,7 +81,7 @@ class Job(QtCore.QObject):
         QtCore.QTimer.singleShot(self._kill_ms, process, process.kill)
 
     def end(self, *, gently: bool = False) -> None:
-        """End it now, for a window that closes; ``gently``: wait until it has ended by itself."""
+        """Kill it, for a window that closes; ``gently``: interrupt it first, and let it end."""
         process = self._process
         if process is None:
             return

@@ -112,7 +112,7 @@ class QcPage(QtWidgets.QWidget):
     # --- what there is ------------------------------------------------------------------------
 
     def refresh(self, link: Link) -> None:
-        """Follow the daq: which run is the last that was closed."""
+        """Follow the daq: which run was closed last."""
         telemetry = link.telemetry
         if telemetry is None:
             return
@@ -123,12 +123,12 @@ class QcPage(QtWidgets.QWidget):
             self._enable()
 
     def showEvent(self, event: Any) -> None:
-        """Read what was made as the page comes."""
+        """Read the existing QCs when the page is shown."""
         super().showEvent(event)
         self.read_anew()
 
     def read_anew(self) -> None:
-        """Read the QCs in the runs' folder, and show the newest."""
+        """Read the QCs in the runs' folder again, and show the newest."""
         self._history = qc_history(self._root(), most=MOST_READ).of_newest()
         self._show()
 
@@ -159,7 +159,7 @@ class QcPage(QtWidgets.QWidget):
 
     @property
     def report(self) -> Path | None:
-        """The newest QC's PDF, None where there is none."""
+        """The newest QC's PDF, None if there is none."""
         newest = self._history.newest
         path = newest[0] / REPORT_NAME if newest else None
         return path if path is not None and path.is_file() else None
@@ -185,7 +185,7 @@ class QcPage(QtWidgets.QWidget):
             )
 
     def end(self) -> None:
-        """End what runs, for a window that closes."""
+        """End running work, for a window that closes."""
         self.worker.end()
 
 

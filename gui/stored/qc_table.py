@@ -21,7 +21,7 @@ Row = tuple[tuple[str, str, str, str], str]
 
 
 def table_rows(result: QcResult) -> list[Row]:
-    """Return what the table shows of a QC."""
+    """Return the table's rows for a QC."""
     return [row for part in result.parts for row in _part_rows(part)]
 
 
@@ -38,7 +38,7 @@ def _part_rows(part: QcPart) -> list[Row]:
 
 
 class QcTable(ReadTable):
-    """Figures, limits and verdicts; nothing can be chosen or changed."""
+    """Figures, limits and verdicts; read-only."""
 
     def __init__(self) -> None:
         super().__init__(COLUMNS, row_px=ROW_PX)

@@ -1,4 +1,4 @@
-"""How the followed figures of the QCs went: a small plot for each, over the days."""
+"""The course of the followed QC figures: a small plot for each, over the days."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ figure is a steady line."""
 
 
 def y_range(values: np.ndarray) -> tuple[float, float]:
-    """Return the y range that shows values that are finite: all of them, never a point."""
+    """Return a y range that holds all finite values and is never empty."""
     low, high = float(values.min()), float(values.max())
     room = max(MARGIN * (high - low), 0.02 * max(abs(low), abs(high)), 0.5 * (high == low == 0))
     return low - room, high + room
 
 
 class TrendPlots(QtWidgets.QWidget):
-    """Plots one below the other; those without values are not there."""
+    """Plots one below the other; figures without values have none."""
 
     def __init__(self) -> None:
         super().__init__()

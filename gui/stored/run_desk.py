@@ -1,4 +1,4 @@
-"""What can be done with the chosen run: buttons, the job that does it, and its words.
+"""What can be done with the selected run: buttons, the job that does it, and its messages.
 
 All work is done by our own commands in other processes (:mod:`gui.stored.job`), one at a time; a
 replay, which is a whole system with a console of its own, is another process beside it.
@@ -33,10 +33,10 @@ MADE = ("image", "files", "copy")
 
 
 class RunDesk(QtWidgets.QWidget):
-    """Buttons and words of the page.
+    """Buttons and messages of the page.
 
-    changed : a run may be another than before
-    compare : the image that is shown is to be compared
+    changed : emitted when a run may have changed compare : emitted when the image that is shown
+    should be compared
     """
 
     changed = QtCore.Signal()
@@ -90,12 +90,12 @@ class RunDesk(QtWidgets.QWidget):
     # --- what is chosen -----------------------------------------------------------------------
 
     def choose(self, run: str) -> None:
-        """Be about a run from now on, "" for none."""
+        """Act on this run from now on, "" for none."""
         self._run = run
         self._enable()
 
     def note_scan(self, *, scanning: bool) -> None:
-        """Take whether a scan is under way on the daq that the console watches."""
+        """Note whether a scan is under way on the daq that the console watches."""
         self._scanning = scanning
 
     def _enable(self) -> None:
@@ -107,13 +107,13 @@ class RunDesk(QtWidgets.QWidget):
         self.buttons[REPLAY].setText(tr(END_REPLAY if self.player.busy else REPLAY))
 
     def say(self, words: str, colour: str = "") -> None:
-        """Show words below the list, faintly by themselves."""
+        """Show a message below the list, in faint colour by default."""
         self.words.show_text(words, colour or theme.DIM)
 
     # --- what can be done ---------------------------------------------------------------------
 
     def work(self, called: str, *words: str) -> None:
-        """Do a command of ours with the run, in another process."""
+        """Run one of our commands on the run, in another process."""
         called = tr("{called} of {run}", called=called, run=self._run)
         if self.worker.start(called, *words, "--runs", str(self._root())):
             self.say(f"{called} …")
@@ -196,7 +196,7 @@ class RunDesk(QtWidgets.QWidget):
         self.changed.emit()
 
     def end(self) -> None:
-        """End what runs, for a window that closes; a replay may close its run."""
+        """End running work, for a window that closes; a replay may close its run."""
         self.worker.end()
         self.player.end(gently=True)
 

@@ -1,4 +1,6 @@
-"""The table of stored runs: what each is, how it looks, and a search over what is known of them."""
+"""The table of stored runs: what each one is, its thumbnail, and a search over everything known of
+it.
+"""
 
 from __future__ import annotations
 
@@ -55,13 +57,13 @@ def row_words(run: dict[str, Any]) -> tuple[str, ...]:
 
 
 def teaching(run: dict[str, Any]) -> str:
-    """Return what is known of a run beside its row."""
+    """Return what is known of a run beyond its row."""
     lines = [f"{tr(name)}: {run[name]}" for name in TAUGHT if run.get(name)]
     return "\n".join([str(run.get("name", "")), *lines])
 
 
 def picture_of(told: Any) -> QtGui.QIcon | None:
-    """Return the thumbnail in a message, None where it is none; black is hot, as on film."""
+    """Return the thumbnail in a message, None if there is none; black is hot, as on film."""
     try:
         width, height = int(told["width"]), int(told["height"])
         levels = base64.b64decode(told["levels"], validate=True)
@@ -78,7 +80,7 @@ def picture_of(told: Any) -> QtGui.QIcon | None:
 
 
 class RunList(ReadTable):
-    """One row per run, the newest first; ``chosen`` tells the name of the one that is looked at."""
+    """One row per run, newest first; ``chosen`` emits the name of the selected one."""
 
     chosen = QtCore.Signal(str)
 
@@ -99,19 +101,21 @@ class RunList(ReadTable):
         self.itemSelectionChanged.connect(self._tell)
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
-        """Where there is no room, leave figures out: the details are a command away."""
+        """Hide columns of figures where there is no room for them; ``tomoshibi runs`` has the
+        details.
+        """
         super().resizeEvent(event)
         for name, needed_px in SPARED_PX.items():
             self.setColumnHidden(COLUMNS.index(name), self.width() < needed_px)
 
     @property
     def name(self) -> str:
-        """The run that is looked at, "" for none."""
+        """Name of the selected run, "" for none."""
         row = self.currentRow()
         return self._rows[row][0] if 0 <= row < len(self._rows) and self.selectedItems() else ""
 
     def show_runs(self, runs: list[dict[str, Any]], *, search: str) -> None:
-        """Show the runs that have all words of the search; keeps the choice."""
+        """Show the runs that contain every word of the search; keep the selection."""
         found = [run for run in runs if is_found(run, search)]
         if found == self._found:
             return
@@ -137,7 +141,7 @@ class RunList(ReadTable):
             self._tell()
 
     def show_picture(self, name: str, picture: QtGui.QIcon) -> None:
-        """Show the thumbnail of a run, from now on."""
+        """Show a run's thumbnail from now on."""
         self._pictures.pop(name, None)
         self._pictures[name] = picture
         while len(self._pictures) > 2 * MOST_PICTURES:  # of runs that are gone by now

@@ -32,7 +32,7 @@ NO_IMAGE_WORDS = mark("compare: no image is shown")
 
 
 class RunsPage(QtWidgets.QWidget):
-    """Table and image, with what can be done with the chosen run."""
+    """Table and image, and what can be done with the selected run."""
 
     def __init__(self, address: str) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class RunsPage(QtWidgets.QWidget):
 
     @property
     def root(self) -> Path:
-        """The folder of the runs: that of the daq that is watched, or this user's."""
+        """The folder of the runs: that of the watched daq, or this user's."""
         try:
             for system in running_systems():
                 if system.endpoint == self._address:
@@ -85,7 +85,7 @@ class RunsPage(QtWidgets.QWidget):
         return Path(os.environ.get("TOMOSHIBI_RUNS", "runs"))
 
     def refresh(self, link: Link) -> None:
-        """Follow the daq: a run that has closed is listed; take an image that was read."""
+        """Follow the daq: list a run that was closed, show an image that was read."""
         telemetry = link.telemetry
         if telemetry is not None:
             self._telemetry_folder = telemetry.folder
@@ -98,13 +98,15 @@ class RunsPage(QtWidgets.QWidget):
             self.image.refresh()
 
     def list_anew(self) -> None:
-        """Ask for the list, if the page is there; once more where one is being made already."""
+        """Request the list if the page is shown; if one is being made already, request one more
+        after it.
+        """
         if self.isVisible():
             words = ("runs", "--runs", str(self.root))
             self._outdated = not self.lister.start(tr("list of runs"), *words)
 
     def showEvent(self, event: Any) -> None:
-        """List the runs as the page comes."""
+        """List the runs when the page is shown."""
         super().showEvent(event)
         self.list_anew()
 
@@ -180,7 +182,7 @@ class RunsPage(QtWidgets.QWidget):
             self.compared = None
 
     def end(self) -> None:
-        """End what runs, for a window that closes."""
+        """End running work, for a window that closes."""
         for job in (self.lister, self.painter):
             job.end()
         if self.compared is not None:

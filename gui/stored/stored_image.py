@@ -29,7 +29,7 @@ def full_level(volume: Image, percentile: float) -> float:
 
 
 class StoredImagePanel(PicturePanel):
-    """The chosen image of the chosen run. It is read in a thread; :meth:`refresh` takes it."""
+    """The selected image of the selected run. It is read in a thread; :meth:`refresh` shows it."""
 
     def __init__(self) -> None:
         super().__init__(tr("IMAGE"), teaches=tr("A stored image of the chosen run."))
@@ -94,7 +94,7 @@ class StoredImagePanel(PicturePanel):
         self.linked.clear()
 
     def refresh(self) -> None:
-        """Show the image that was read, if one was."""
+        """Show the image that was read, once it has been."""
         if self._coming is None or not self._coming.done():
             return
         coming, self._coming = self._coming, None

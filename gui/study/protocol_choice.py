@@ -1,4 +1,4 @@
-"""The choice of a protocol for the next Arm, from those of this machine that fit the scanner."""
+"""The choice of a protocol for the next Arm, from those on this machine that fit the scanner."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ TEACHES = mark(
 
 
 def fits(protocol: ScanProtocol, telemetry: Telemetry | None) -> bool:
-    """Whether a protocol may be for the scanner that telemetry tells of; the daq has the last
-    word."""
+    """Whether a protocol may suit the scanner in the telemetry; the daq has the last word."""
     if telemetry is None or telemetry.settings is None:
         return True
     modality = "PET" if telemetry.settings.sorts_coincidences else "SPECT"
@@ -33,7 +32,7 @@ def fits(protocol: ScanProtocol, telemetry: Telemetry | None) -> bool:
 
 
 class ProtocolChoice(QtWidgets.QWidget):
-    """A list: what the daq has, none, and the newest version of each protocol."""
+    """A list: the daq's present protocol, none, and the newest version of each protocol."""
 
     def __init__(self, desk: CommandDesk, shelf: Shelf | None = None) -> None:
         super().__init__()
@@ -58,12 +57,12 @@ class ProtocolChoice(QtWidgets.QWidget):
         self._fill(None)
 
     def showEvent(self, event: QtGui.QShowEvent) -> None:
-        """Look anew what there is: somebody may have saved one."""
+        """Read the protocols again: somebody may have saved one."""
         super().showEvent(event)
         self._scanner = None
 
     def refresh(self, telemetry: Telemetry | None) -> None:
-        """Follow the scanner, what the daq has, and what became of the choice."""
+        """Follow the scanner, the daq's present protocol, and the outcome of the choice."""
         scanner = _scanner_of(telemetry)
         if self._scanner != scanner and not self._set:
             self._scanner = scanner
@@ -110,7 +109,7 @@ class ProtocolChoice(QtWidgets.QWidget):
 
 
 def until_words(until: RunUntil) -> str:
-    """Return what ends a run, in the language that is spoken."""
+    """Return what ends a run, in the current language."""
     parts = []
     if until.duration_s:
         parts.append(f"{until.duration_s:g} s")

@@ -1,7 +1,7 @@
 """Reading the patient and study form as a person wrote it: no widgets here.
 
-Every field is optional. Mistakes are told at their fields; what is only hardly right is told beside
-the form and refused nowhere.
+Every field is optional. Mistakes are shown at their fields; what is merely implausible is shown
+beside the form and never refused.
 """
 
 from __future__ import annotations
@@ -67,10 +67,11 @@ _CLOCK = re.compile(r"(?:(?P<day>\d{4}-\d\d-\d\d)[ T])?(?P<h>\d{1,2}):(?P<m>\d\d
 
 @dataclass
 class StudyReading:
-    """What the form says: arguments of Arm, mistakes by field, doubts, what went in by now.
+    """The content of the form: arguments of Arm, mistakes by field, doubts, and the activity by
+    now.
 
-    args : study, identity and patient_position, as far as they are given
-    net_words : activity now, where nuclide, activity and time are known
+    args : study, identity and patient_position, as far as they are given net_words : activity now,
+    if nuclide, activity and time are known
     """
 
     args: dict[str, Any] = field(default_factory=dict)

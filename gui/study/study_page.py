@@ -152,7 +152,7 @@ class StudyPage(QtWidgets.QWidget):
         }
 
     def go_on_from(self, before: StudyPage) -> None:
-        """Take what was typed into another form of this kind, and what became of it."""
+        """Take over what was typed into another form of this kind, and whether it was sent."""
         for name, editor in before.editors.items():
             own = self.editors[name]
             if isinstance(editor, QtWidgets.QComboBox) and isinstance(own, QtWidgets.QComboBox):
@@ -171,7 +171,7 @@ class StudyPage(QtWidgets.QWidget):
             editor.setText(text)
 
     def refresh(self, telemetry: Telemetry | None) -> None:
-        """Follow what became of the form: whether it is set, or in a run (None: no daq)."""
+        """Show what became of the form: whether it is set, or part of a run (None: no daq)."""
         if self._used is not None and not self._desk.study:
             self._used = None
             self.state.show_text(tr(GONE), theme.NOTICE)

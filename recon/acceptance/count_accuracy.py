@@ -1,9 +1,11 @@
 """Accuracy of the corrections of count losses and randoms: NEMA NU 2-2018, section 6.
 
-Images of the scatter phantom at each activity, reconstructed with all corrections, give the mean in
-a disc of 180 mm about the scanner's axis in each slice. A perfect correction makes it proportional
-to the activity. The expected value is the mean, over the three lowest activities, of value over
-activity; the relative error of slice i at activity j is
+Images of the scatter phantom at each activity give the mean in a disc of 180 mm about the scanner's
+axis in each slice. They are corrected for randoms, count losses, attenuation and decay, as far as
+the run allows, but not for scatter: its share of the trues does not depend on the activity, so it
+cancels from the ratios below. Perfect corrections make the mean proportional to the activity. The
+expected value is the mean, over the three lowest activities, of value over activity; the relative
+error of slice i at activity j is
 
     Δr = 100 % · (R_ij / (A_j · expected_i) − 1)
 """

@@ -47,7 +47,7 @@ class NecrPoint(NamedTuple):
 
     @property
     def scatter(self) -> float:
-        """Rate of what is neither true nor random."""
+        """Rate of what is neither a true nor a random."""
         return self.prompts - self.trues - self.randoms
 
 

@@ -39,14 +39,16 @@ def point_image(run: MeasuredRun, voxel_mm: float, *, threads: int, progress: Pr
 def corrected_image(
     run: MeasuredRun, *, threads: int, progress: Progress, voxel_mm: tuple[float, ...] = ()
 ) -> Picture:
-    """Return the image with every correction that the run allows, the rest chosen by its counts."""
+    """Return the image with every correction that the run allows, other options chosen by its
+    counts.
+    """
     chosen = by_counts({"voxel_mm": voxel_mm} if voxel_mm else {})
     options = replace(CORRECTED, voxel_mm=voxel_mm, threads=threads, by_counts=chosen)
     return _picture(run, options, progress)
 
 
 def relative_image(run: MeasuredRun, *, threads: int, progress: Progress) -> Picture:
-    """Return an image for the ratio of activities, without a correction of scatter."""
+    """Return an image for comparing activities, with every correction but that of scatter."""
     return _picture(run, replace(RELATIVE, threads=threads), progress)
 
 

@@ -39,8 +39,9 @@ LIST_MODE = (
 
 @dataclass(frozen=True)
 class Imaging:
-    """How images are made: voxels of points and of the mouse phantom, threads, where progress is
-    told."""
+    """How images are made: voxels of points and of the mouse phantom, threads, and who hears of
+    progress.
+    """
 
     voxel_mm: float
     mouse_voxel_mm: float

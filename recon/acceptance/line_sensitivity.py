@@ -27,7 +27,7 @@ POINT_STRIP_MM = 20.0
 
 
 class SleeveRate(NamedTuple):
-    """A line's rate of coincidences over its activity, within so many sleeves."""
+    """A line's rate of coincidences over its activity, within a number of sleeves."""
 
     sleeves: int
     cps_per_kBq: float

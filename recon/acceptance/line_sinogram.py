@@ -29,7 +29,7 @@ ANGLES = 90
 
 @dataclass(frozen=True)
 class Strip:
-    """What of a projection is used: up to a radius from the axis, and the strip of the trues."""
+    """Which part of a projection is used: a radius about the axis, and the strip of the trues."""
 
     radius_mm: float
     strip_mm: float

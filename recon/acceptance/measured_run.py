@@ -1,7 +1,7 @@
 """A run of an acceptance test: its coincidences, its mean activity, where its source was.
 
-Activity, nuclide and phantom are those of the run's labels, which the emulator writes, or are told
-beside the run. The log is read part by part and never kept.
+Activity, nuclide and phantom come from the run's labels, which the emulator writes, or are given
+with the command. The log is read part by part and never kept.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ class MeasuredRun:
 def measured_run(folder: Path, told: Mapping[str, Any] | None = None) -> MeasuredRun:
     """Return a run with its activity.
 
-    told : ``TOLD`` and ``NUMBERS``, instead of the run's labels
+    told : values for ``TOLD`` and ``NUMBERS`` that replace the run's labels
 
     Raises
     ------
     AcceptanceError
-        if nuclide or activity are neither in the labels nor told.
+        if nuclide or activity are neither in the labels nor given.
     ReconError
         if the run cannot be read.
     """

@@ -110,7 +110,16 @@ def _disc(picture: Picture, centre_mm: Triple, diameter_mm: float) -> Cylinder:
 def background_places(
     spheres: list[Sphere], warm: Warm, *, disc_mm: float, z_mm: float, insert_mm: float = 0.0
 ) -> list[Triple]:
-    """Return where background discs go: side by side on rings, clear of wall and spheres."""
+    """Return where background discs go: side by side on rings, clear of wall and spheres.
+
+    Parameters
+    ----------
+    spheres : the phantom's spheres
+    warm : the cylinder around them
+    disc_mm : diameter of the discs, mm
+    z_mm : the slice through the spheres, mm; discs lie in it and in the slices near it
+    insert_mm : diameter of a cold insert along the cylinder's axis, mm; 0 for none
+    """
     places: list[Triple] = []
     outer = warm.diameter_mm / 2 - CLEAR_MM - disc_mm / 2
     inner = (insert_mm + disc_mm + CLEAR_MM) / 2 if insert_mm else -1e-9

@@ -42,7 +42,7 @@ class Corrections:
         self._set(name, Correction(True, how, figures=figures))
 
     def leave(self, name: str, why: str) -> None:
-        """Record that a correction was not wanted."""
+        """Record that a correction was not requested."""
         self._set(name, Correction(False, why, wanted=False))
 
     def miss(self, name: str, why: str) -> None:

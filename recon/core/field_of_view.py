@@ -1,9 +1,9 @@
 """The field of view of an image, and the larger grid on which it is reconstructed.
 
-Activity outside an image's grid is seen all the same: an image reconstructed on a small grid alone
-holds it in its outer voxels. So the iterations use a grid of the same voxels that is centred on the
-scanner and covers at least the preset's field, and the image is cut out of it. No voxel is
-interpolated: the centre asked for is rounded to half a voxel.
+Activity outside an image's grid is measured all the same: an image reconstructed on a small grid
+alone piles it up in its outer voxels. So the iterations use a grid of the same voxels that is
+centred on the scanner and covers at least the preset's field, and the image is cut out of it. No
+voxel is interpolated: the requested centre is rounded to half a voxel.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def field_of_view(
     centre_mm: tuple[float, ...] = (),
     over_mm: float = 0.0,
 ) -> FieldOfView:
-    """Return the field of view asked for; what is not given is the preset's.
+    """Return the requested field of view; what is not given is the preset's.
 
     Parameters
     ----------

@@ -32,8 +32,11 @@ class RadialResolution:
 
     Parameters
     ----------
-    radial_mm, tangential_mm : (x, y), along the line to the axis and perpendicular to it
-    axial_mm : along z
+    grid : voxels of the images that are blurred
+    radial_mm : (nx, ny), σ along the line to the axis, mm
+    tangential_mm : (nx, ny), σ across that line in the transaxial plane, mm
+    axial_mm : σ along z, mm
+    threads : that share the rows of the image
     """
 
     def __init__(
@@ -122,8 +125,11 @@ def _inside(size: int, reach: int) -> npt.NDArray[np.bool_]:
 def spread_columns(image: F4, weights: F4, first: int, stop: int, out: F4) -> None:
     """Add to ``out[u, v]`` what every column (u - a, v - b) sends there, for rows u first..stop.
 
-    image, out : (nx, ny, nz) f4; ``weights`` : (nx, ny, 2 reach + 1, 2 reach + 1) f4, by the column
-        that sends and the step from it
+    Parameters
+    ----------
+    image, out : (nx, ny, nz) f4; ``out`` is added to
+    weights : (nx, ny, 2 reach + 1, 2 reach + 1) f4, by the column that sends and the step from it
+    first, stop : range of rows along x
     """
     n_x, n_y, n_z = image.shape
     reach = weights.shape[2] // 2
@@ -141,7 +147,9 @@ def spread_columns(image: F4, weights: F4, first: int, stop: int, out: F4) -> No
 def collect_columns(image: F4, weights: F4, first: int, stop: int, out: F4) -> None:
     """The adjoint: add to ``out[x, y]`` what lies where its emissions land, rows first..stop.
 
-    Arguments as for ``spread_columns``.
+    Parameters
+    ----------
+    image, weights, first, stop, out : as in :func:`spread_columns`
     """
     n_x, n_y, n_z = image.shape
     reach = weights.shape[2] // 2

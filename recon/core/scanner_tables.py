@@ -50,8 +50,16 @@ class ReconSystem:
     ) -> ReconSystem:
         """Return the system of a scanner; window, pairs and grid are the preset's unless given.
 
-        energies_keV : LLD and ULD of the singles, for the block efficiency; None for geometry
+        Parameters
+        ----------
+        scanner : the preset
+        geometry : positions of its crystals, mm; by default computed from the preset
+        window_ps : coincidence window ±τ, ps
+        min_sector_difference : least distance of two modules that may pair, in sectors around the
+            ring
+        energies_keV : LLD and ULD of the singles, keV, for the block efficiency; None for geometry
             alone, as if every stopped photon were counted
+        grid : voxels of the image
         """
         geometry = geometry or build_geometry(scanner)
         response, acquisition = scanner.response, scanner.acquisition

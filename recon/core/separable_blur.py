@@ -55,6 +55,10 @@ def smooth_x(planes: F4, weights: F4, nothing: F4, out: F4) -> None:
 def smooth_yz(image: F4, weights_y: F4, weights_z: F4, tall: F4, wide: F4, rows: F4) -> None:
     """Smooth ``image`` along y, then z, in place.
 
+    Parameters
+    ----------
+    image : (nx, ny, nz) f4
+    weights_y, weights_z : (reach + 1,) f4, from the centre outwards
     tall, wide, rows : scratch of zeros: a plane with the reach of the weights before and after it
         along y, flat; a plane with that reach beside each row, flat; and one more of these
     """

@@ -103,7 +103,7 @@ class EmModel:
         return np.where(self.mask, initial, np.float32(0.0)).astype(np.float32)
 
     def of_part(self, store: EventStore) -> EmModel:
-        """Return the same model of a part of its events, weighted to represent all."""
+        """Return the same model for a part of its events, weighted to represent all."""
         return replace(self, events=store)
 
     def ratio(self, image: Image, subset: int) -> tuple[Image, EmSums]:

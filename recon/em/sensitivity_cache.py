@@ -116,7 +116,16 @@ def sensitivity(
     threads: int = 1,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Image:
-    """Return one sensitivity image; for several, a :class:`SensitivitySource` is quicker."""
+    """Return one sensitivity image; for several, a :class:`SensitivitySource` is quicker.
+
+    Parameters
+    ----------
+    system : the scanner and its image grid
+    factors : efficiency of the lines besides geometry, such as normalisation and live share
+    mu_per_mm : (nx, ny, nz), µ map in 1/mm on the system's grid; None for no attenuation
+    threads : of the projectors
+    stopped : polled regularly; True raises :class:`recon.em.sensitivity.SensitivityStopped`
+    """
     return SensitivitySource(system, threads=threads, stopped=stopped).image(factors, mu_per_mm)
 
 

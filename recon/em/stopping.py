@@ -87,9 +87,9 @@ class Made(NamedTuple):
 
 @dataclass
 class Watch:
-    """The image being made, and what the stopping rule needs to know about it.
+    """The image in the making, and what the stopping rule needs to know about it.
 
-    whole, halves : how the image is made, and those of the halves of the events if they are wanted
+    whole, halves : how the image is made, and how those of the halves of the events are, if wanted
     """
 
     whole: Made

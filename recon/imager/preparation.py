@@ -39,8 +39,7 @@ class Prepared(NamedTuple):
 class RunInWaiting:
     """A run whose imager is being prepared.
 
-    begin : as announced last
-    dropped : how many batches had no room
+    begin : the run's latest announcement dropped : number of batches there was no room for
     """
 
     def __init__(self, begin: RunBegin, scanner: Scanner) -> None:
@@ -58,7 +57,7 @@ class RunInWaiting:
         self._job.stop()
 
     def keep(self, message: Held, parts: list[bytes]) -> None:
-        """Keep a batch, or the run's end; the oldest batches leave when there is no room."""
+        """Keep a batch, or the run's end; when there is no room the oldest batches are dropped."""
         if message.run != self.begin.run or self._ended:
             return
         self._ended = isinstance(message, RunEnd)
@@ -75,15 +74,15 @@ class RunInWaiting:
 
     @property
     def failed(self) -> str:
-        """Why it cannot be prepared."""
+        """Why it could not be prepared; "" if nothing went wrong."""
         return "" if self._job.busy else self._job.error
 
     def held(self) -> deque[tuple[Held, list[bytes]]]:
-        """Return what came meanwhile, in order."""
+        """Return what came in the meantime, in order."""
         return self._held
 
     def report(self) -> ImagerReport:
-        """Return a sign of life: of progress too, if the run has ended and is waited for."""
+        """Return a sign of life; once the run has ended and is waited for, with its progress."""
         words = "" if self._told else "the sensitivity is being computed; the run's events wait"
         self._told = True
         self._asked += self._ended

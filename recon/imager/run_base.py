@@ -113,7 +113,7 @@ class LiveRun(ABC):
 
     @abstractmethod
     def restate(self, begin: RunBegin) -> None:
-        """Apply a repeated announcement of the run: how it is imaged may have changed."""
+        """Apply a repeated announcement of the run: the way it is imaged may have changed."""
 
     @abstractmethod
     def close(self) -> None:

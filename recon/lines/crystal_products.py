@@ -108,8 +108,12 @@ def products_of_lines(
 ) -> None:
     """Fill ``out`` (n,) with the value of each line; crystals must exist.
 
-    crystal_a, crystal_b : (n,); ``crystal`` : (n_crystals,), factor of each
-    module_pair : (modules, modules), factor of each pair
+    Parameters
+    ----------
+    crystal_a, crystal_b : (n,) i8, global numbers of the lines' crystals
+    crystal : (n_crystals,) f4, factor of each
+    module_pair : (modules, modules) f4, factor of each pair
+    out : (n,) f4, filled with the product of the three
     """
     per_module = len(crystal) // len(module_pair)
     for i in range(len(crystal_a)):

@@ -40,7 +40,7 @@ class LineFactor(Protocol):
         """Return the factor of each ``COINCIDENCE`` record's line, (n,) float32."""
 
     def of_lines(self, crystal_a: npt.NDArray[np.int64], crystal_b: npt.NDArray[np.int64]) -> F4:
-        """Return the factor of the lines between these crystals, any order, (n,) float32."""
+        """Return the factor of the lines between these crystals, in either order, (n,) float32."""
 
     @property
     def content_hash(self) -> str:

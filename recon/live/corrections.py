@@ -185,8 +185,9 @@ class LiveCorrections:
         return min(1.0, max(share, LEAST_TRUE_SHARE))
 
     def conclude(self, timeout_s: float, stopped: Stopped, progress: Progress) -> None:
-        """Finish work in progress and find scatter anew from all events, within a time. Where that
-        is over before the last round, it is told.
+        """Finish work in progress and estimate scatter anew from all events, within a time limit.
+
+        Where the time is over before the last round, the image's record says so.
 
         ``stopped`` is polled; True ends it. ``progress`` is called with the share that is done.
         """
@@ -257,7 +258,7 @@ class LiveCorrections:
         return LEAST_HALF_LIFE_S <= half_life_s < math.inf and self._settings.wants("decay")
 
     def told(self) -> Corrections:
-        """Return every correction with how it is applied, or why not."""
+        """Return every correction with how it was applied, or why not."""
         told = Corrections()
         told.apply("sensitivity", "geometry and stopping power")
         if self._system.detection.efficiency.known:

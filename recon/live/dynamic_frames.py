@@ -57,7 +57,7 @@ def frame_grid(grid: ImageGrid) -> ImageGrid:
 
 @dataclass
 class FrameSpan:
-    """One frame: its number, its time, and what came in it so far."""
+    """One frame: its number, its time, and what it has received so far."""
 
     number: int
     begin_ps: int
@@ -73,7 +73,9 @@ class LiveFrames:
     Parameters
     ----------
     grid, sensitivity : of the long image
-    seconds : length of a frame
+    seconds : length of a frame, s
+    tof : the lines' time-of-flight model, None without
+    clock : seconds, monotonic; measures the projector's speed
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class LiveFrames:
         self._filling = FrameSpan(0, at_ps, at_ps)
 
     def join(self, time_ps: int) -> None:
-        """Forget all frames; the one that is under way at a time of the run is the next."""
+        """Forget all frames; the next one is the one under way at this time of the run."""
         self.restart()
         length_ps = round(self.seconds * 1e12)
         number = time_ps // length_ps
@@ -135,7 +137,12 @@ class LiveFrames:
     def take(self, new: Kept, old: Kept, *, exposure_s: float, end_ps: int, kept: int) -> None:
         """Process an update: its events, and a weighted sample of the frame's earlier ones.
 
-        exposure_s : growth of the frame's exposure
+        Parameters
+        ----------
+        new : the update's events
+        old : a sample of the frame's earlier events, weighted to represent them all
+        exposure_s : growth of the frame's exposure, s
+        end_ps : detector time up to which the update is complete, ps
         kept : number of new events that the buffer keeps
         """
         if end_ps - self._filling.begin_ps > self.seconds * 1e12:

@@ -77,13 +77,13 @@ class Estimates:
 
     @property
     def speed(self) -> float:
-        """Events per second that all of them can take in."""
+        """Events per second that the image and its parts can take in together."""
         return 1.0 / (1.0 / self.whole.speed + 1.0 / self.parts.speed)
 
     # --- steps --------------------------------------------------------------------------------
 
     def step(self, new: Kept, old: Kept, *, keep: float, gain: float) -> None:
-        """Move the statistic, of which ``keep`` stays, towards what these events tell."""
+        """Move the statistic, of which the share ``keep`` stays, towards what these events say."""
         events, places = new
         if len(old.events):
             events = joined([new.events, old.events])
@@ -93,7 +93,7 @@ class Estimates:
         self.parts.move(ratios, keep=keep, gain=gain)
 
     def replace(self, kept: Kept) -> None:
-        """Set the active statistic to what these events tell by the present images."""
+        """Set the active statistic to what these events say under the present images."""
         events, places = kept
         self.parts.replace(self.parts.ratios(events, places))
         np.multiply(self.whole.image, self.whole.ratio(events), out=self.whole.active)
@@ -114,7 +114,7 @@ class Estimates:
     # --- events that are held no longer -------------------------------------------------------
 
     def freeze(self, gone: Kept) -> None:
-        """Keep what these events tell by the present images, for good."""
+        """Keep for good what these events say under the present images."""
         events, places = gone
         self.whole.freeze(self.whole.ratio(events))
         self.parts.freeze(self.parts.ratios(events, places))

@@ -91,10 +91,15 @@ def finish(
 ) -> LiveImage:
     """Use all remaining events, then make the best image possible in ``within_s``.
 
+    Parameters
+    ----------
+    imager : of the run that has ended; its image is replaced
+    within_s : time that this may take, s
+    iterations, subsets : of the OSEM that makes the image anew
     threads : 0 for the number of cores, at most ``MOST_THREADS``
-    resolution : model of an image that is made anew; none in one that is refined
+    resolution : model of an image that is made anew; a refined image has none
     stopped : polled about every tenth of a second; True keeps the current image
-    progress : called with the share of the work done
+    progress : called with the share (0..1) of the work that is done
     """
     deadline = imager.clock() + within_s
     threads = threads or min(MOST_THREADS, len(os.sched_getaffinity(0)))

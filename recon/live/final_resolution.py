@@ -19,10 +19,10 @@ from recon.core.scanner_tables import ReconSystem
 
 @dataclass(frozen=True)
 class FinalResolution:
-    """A resolution model and what is told of it.
+    """A resolution model and how it is described.
 
-    fwhm_mm : of the detectors' and voxels' Gaussian
-    positrons_of : the nuclide whose positron range it has, "" for none
+    fwhm_mm : of the detectors' and voxels' Gaussian positrons_of : the nuclide whose positron range
+    it includes, "" for none
     """
 
     model: Resolution | None

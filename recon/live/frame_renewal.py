@@ -36,7 +36,7 @@ class FrameRenewal:
         self._made_with: dict[int, Corrections] = {}
 
     def close(self) -> None:
-        """Stop what is under way."""
+        """Stop the work under way."""
         self.job.stop()
 
     def advance(self) -> None:

@@ -18,10 +18,13 @@ def move_statistic(
 ) -> None:
     """S ← keep · S + gain · (Ŝ + share · (smooth Ŝ − Ŝ)) in place, with Ŝ = image · ratio.
 
-    All images flat; ``smooth`` is the smoothed Ŝ.
-
-    statistic : S; ``ratio`` : Σ weight · response / expected, of the events; ``keep``, ``gain``,
-        ``share`` : pure numbers
+    Parameters
+    ----------
+    statistic : (voxels,) f4, S; changed in place
+    image : (voxels,) f4, the present image, emissions/s
+    ratio : (voxels,) f4, Σ weight · response / expected over the events
+    smooth : (voxels,) f4, the smoothed Ŝ
+    keep, gain, share : pure numbers
     """
     kept, gained, smoothed = np.float32(keep), np.float32(gain), np.float32(share)
     for i in range(len(statistic)):
@@ -34,9 +37,14 @@ def move_statistic(
 
 @kernel
 def maximise(active: F4, frozen: F4, inverse: F4, scale: float, image: F4) -> float:
-    """image ← (active + frozen) · inverse · scale; return its sum. All flat.
+    """image ← (active + frozen) · inverse · scale; return its sum.
 
-    inverse : 1 / sensitivity, 0 where there can be no activity; non-finite results become 0
+    Parameters
+    ----------
+    active, frozen : (voxels,) f4, the two parts of the statistic
+    inverse : (voxels,) f4, 1 / sensitivity, 0 where there can be no activity
+    scale : 1 / exposure
+    image : (voxels,) f4, filled; results that are not finite become 0
     """
     total = 0.0
     factor = np.float32(scale)

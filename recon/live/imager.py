@@ -73,6 +73,9 @@ class LiveImager(Generic[Lines]):
     lines : source of the events
     sensitivity : on their grid, with the corrections in force; :meth:`correct` replaces it
     clock : seconds, monotonic; measures the projector's speed
+    threads : of the projectors
+    capacity : number of events that are kept in memory
+    frame_s : length of dynamic frames, s; 0 for none
 
     Attributes
     ----------
@@ -171,9 +174,14 @@ class LiveImager(Generic[Lines]):
         missing_delayeds: int = 0,
         live_share: float = 0.0,
     ) -> None:
-        """Receive events complete up to ``watermark_ps``; ``missing`` ones were lost.
+        """Receive events; none that come later are from before ``watermark_ps``.
 
-        live_share : of the scanner in this time, 0 if unknown
+        Parameters
+        ----------
+        prompts, delayeds : (n,) ``COINCIDENCE`` records
+        watermark_ps : detector time up to which they are complete, ps
+        missing_prompts, missing_delayeds : number of events that were lost on the way
+        live_share : the scanner's mean live share in this time, 0 if unknown
         """
         self.intake.take(prompts, delayeds, missing_prompts, missing_delayeds, live_share)
         self.intake.watermark_ps = max(self.intake.watermark_ps, watermark_ps)

@@ -36,7 +36,14 @@ class Intake:
         missing_delayeds: int,
         live_share: float,
     ) -> None:
-        """Take in the records received and the number lost."""
+        """Take in the records received and the number lost.
+
+        Parameters
+        ----------
+        prompts, delayeds : (n,) records as the lines' source keeps them
+        missing_prompts, missing_delayeds : number of events that were lost on the way
+        live_share : the scanner's mean live share in this time, 0 if unknown
+        """
         if len(prompts):
             self._prompts.append(prompts)
         if len(delayeds):
@@ -50,7 +57,7 @@ class Intake:
             self._live_share, self.live_known = min(live_share, 1.0), True
 
     def take_past(self, prompts: int, delayeds: int) -> None:
-        """Count events that came before the first ones seen: they are used after all."""
+        """Count events from before the first ones received: they are used after all."""
         self.used += prompts
         self.delayeds += delayeds
 
@@ -81,7 +88,7 @@ class Intake:
         return taken, each
 
     def delayeds_of(self) -> tuple[Records, int]:
-        """Hand out the pending delayeds, and how many more are missing."""
+        """Hand out the pending delayeds, and the number that were lost besides."""
         records = np.concatenate(self._delayeds) if self._delayeds else self._empty
         missing, self._delayeds_missing = self._delayeds_missing, 0
         self._delayeds = []

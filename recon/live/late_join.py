@@ -1,10 +1,10 @@
 """Events from before an imager joined its run, brought into the image bit by bit.
 
 The list that the daq writes is read from its end to its beginning (:mod:`recon.live.past_events`),
-so that what is held is always one stretch of time, in order. Every event is kept, in memory or
-spooled, as if it had come in time; ``STEP_SAMPLE`` of a part move the image at once, and later
-steps see the others as they see all older events. A part's gain is its share of the counts: unlike
-new events it says nothing newer than the image does.
+so that the imager always holds one stretch of time, in order. Every event is kept, in memory or
+spooled, as if it had come in time; ``STEP_SAMPLE`` events of a part move the image at once, and
+later steps treat the others like all older events. A part's gain is its share of the counts: unlike
+new events it says nothing more recent than the image does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WINDOW_PIECES = 50
 
 
 class LateJoin:
-    """What a late imager missed, and how far it is with it.
+    """What a late imager missed, and how far it has caught up.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class LateJoin:
             self._join(at_ps)
 
     def close(self) -> None:
-        """Leave the rest."""
+        """Give up the rest."""
         self._events.close()
 
     @property
@@ -71,7 +71,7 @@ class LateJoin:
         return self._passed or self._events.complete
 
     def words(self) -> str:
-        """Return how far it is, "" once nothing is missing."""
+        """Say how far it has caught up, "" once nothing is missing."""
         if self.complete:
             return ""
         if self.under_way:

@@ -64,6 +64,12 @@ class LiveLines(Protocol):
     ) -> None:
         """Add the delayeds of ``seconds``; earlier ones keep the share ``keep`` of their weight.
 
+        Parameters
+        ----------
+        records : (n,) the delayeds
+        seconds : detector time in which they came, s
+        keep : share of the weight that earlier delayeds keep, 0..1
+        missing : number of delayeds of that time that were lost
         time_share : time over the image's exposure
         """
 
@@ -112,7 +118,13 @@ class LorLines:
     def take_delayeds(
         self, records: Records, *, seconds: float, keep: float, missing: int, time_share: float
     ) -> None:
-        """Ignore them: lines without crystals come with all their background."""
+        """Ignore the delayeds: lines without crystals come with all their background.
+
+        Parameters
+        ----------
+        records, seconds, keep, missing, time_share : as in :meth:`LiveLines.take_delayeds`; not
+            used
+        """
 
     def take_past_delayeds(self, records: Records, *, seconds: float, share: float) -> None:
         """Ignore them too."""
@@ -182,7 +194,16 @@ class CrystalLines:
     def take_delayeds(
         self, records: Records, *, seconds: float, keep: float, missing: int, time_share: float
     ) -> None:
-        """Add the delayeds of ``seconds``; earlier ones keep the share ``keep`` of their weight."""
+        """Add the delayeds of ``seconds``; earlier ones keep the share ``keep`` of their weight.
+
+        Parameters
+        ----------
+        records : (n,) ``COINCIDENCE`` records of the delayed windows
+        seconds : detector time in which they came, s
+        keep : share of the weight that earlier delayeds keep, 0..1
+        missing : number of delayeds of that time that were lost
+        time_share : time over the image's exposure
+        """
         self.time_share = time_share
         self.delayeds += len(records) + missing
         made_up = 1.0 + missing / len(records) if len(records) else 1.0

@@ -34,9 +34,8 @@ class Kept(NamedTuple):
 class Sample(NamedTuple):
     """Some of the kept events.
 
-    columns : what is kept of them; the records first
-    weight : their weights, times the number of events of the window that each represents
-    seconds : the time in which so many prompts come
+    columns : what is kept of them; the records first weight : their weights, times the number of
+    events of the window that each represents seconds : the time in which that many prompts come
     exposure : the mean exposure of a second of that time
     """
 
@@ -62,7 +61,7 @@ class EventMemory:
     def begin(
         self, window: TimeWindow, *, half_life_s: float, spool: EventSpool | None = None
     ) -> None:
-        """Forget everything and start the books of this window."""
+        """Forget everything and open the books of this window."""
         self.forget_spooled()
         self.spool = spool
         self.books = WindowBooks(window, half_life_s=half_life_s)
@@ -103,7 +102,9 @@ class EventMemory:
             self._to_restate += len(weights)
 
     def pass_by(self, records: Records, weights: npt.NDArray[np.float32]) -> None:
-        """Count events of the window that the ring has no room for, and spool them if it grows."""
+        """Count events of the window that the ring has no room for, and spool them if the window
+        grows.
+        """
         self._left += len(records)
         if self.spool is not None and self.books.window.kind == "grow":
             self.spool.append(records, weights)
@@ -183,7 +184,7 @@ class EventMemory:
     def between(self, begin_ps: int, end_ps: int) -> tuple[Columns, npt.NDArray[np.float32]] | None:
         """Return the kept events of a time and their weights; None if some have left the ring.
 
-        Events are in the order of their arrival: at either end a few may be missing.
+        Events are in the order of their arrival: a few may be missing at either end.
         """
         first, last = self._place_at(begin_ps), self._place_at(end_ps)
         if last <= first or (first == 0 and self._left):

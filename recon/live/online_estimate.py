@@ -40,7 +40,16 @@ FIRST_SPEED = 5e5  # events/s assumed before the first measurement
 
 
 class OnlineEstimate:
-    """The image of one grid; all sums are in units of the events' weights."""
+    """The image of one grid; all sums are in units of the events' weights.
+
+    Parameters
+    ----------
+    grid : its voxels
+    sensitivity : (nx, ny, nz), probability that an emission in a voxel is counted
+    tof : the lines' time-of-flight model, None without
+    clock : seconds, monotonic; measures the projector's speed
+    threads : of the projector
+    """
 
     def __init__(
         self,

@@ -46,7 +46,10 @@ class PartEstimates:
     ----------
     grid : of the parts
     fine, sensitivity : grid of the live image, and its sensitivity there
-    count, one_of : number of parts, at most ``MOST_PARTS``, and of how many events each has one
+    tof : the lines' time-of-flight model, None without
+    clock : seconds, monotonic; measures the projectors' speed
+    count : number of parts, at most ``MOST_PARTS``
+    one_of : a part gets one event of so many
 
     Attributes
     ----------

@@ -30,8 +30,7 @@ Stopped = Callable[[], bool]
 class PastEvents:
     """The events of a run from before the imager was there.
 
-    prompts : of them in all
-    taken : of them so far
+    prompts : number of them in all taken : number taken so far
     """
 
     def __init__(self, folder: Path, run: str, *, prompts: int, delayeds: int) -> None:
@@ -45,13 +44,13 @@ class PastEvents:
             self._job.begin(self._reading(folder / FILE_NAME, run, prompts, delayeds))
 
     def close(self) -> None:
-        """Leave the rest."""
+        """Give up the rest."""
         self._over, self._held = True, None
         self._job.stop()
 
     @property
     def waited_for(self) -> bool:
-        """Whether there are more to come."""
+        """Whether there is more to come."""
         return not self._over
 
     @property

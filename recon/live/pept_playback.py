@@ -30,8 +30,10 @@ def play(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[Image, LiveImage]:
-    """Return the unfiltered estimate and the last image, after the whole list and ``FINAL_PASSES``
-    over all its events, as at the end of a live run.
+    """Play the whole list, then make ``FINAL_PASSES`` over all its events, as at the end of a live
+    run.
+
+    Returns the unfiltered estimate and the last image.
 
     Parameters
     ----------

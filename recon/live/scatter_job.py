@@ -143,7 +143,9 @@ class LiveScatter:
 
     @property
     def has_gammas(self) -> bool:
-        """Whether prompt γ is found with the scatter: of half the prompts, it takes more rounds."""
+        """Whether prompt γ is estimated with the scatter; where it is half the prompts, that takes
+        more rounds.
+        """
         return self._with_gammas and self._nuclide is not None
 
     def conclude(self, *, last: bool) -> None:
@@ -243,7 +245,7 @@ def relative_sigma(scatter: ScatterRate) -> float:
 
 
 def check_certain(scatter: ScatterRate) -> None:
-    """Raise :class:`ScatterError` where scatter is not known well enough to be taken off."""
+    """Raise :class:`ScatterError` where scatter is not known well enough to be subtracted."""
     sigma, why = relative_sigma(scatter), _note(scatter)
     if sigma > MOST_SIGMA:
         raise ScatterError(

@@ -56,7 +56,7 @@ class EventSpool:
         return self._count
 
     def append(self, records: Records, weight: F4) -> None:
-        """Keep these too, or say in ``broken`` why not."""
+        """Keep these events too, or say in ``broken`` why not."""
         if self.broken or not len(records):
             return
         block = np.empty(len(records), dtype=self._entry)

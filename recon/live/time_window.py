@@ -111,7 +111,15 @@ class WindowBooks:
     def book(
         self, begin_ps: int, end_ps: int, *, kept: int, weight: float, live_share: float
     ) -> Update:
-        """Add and return an update; ``weight`` in prompts, ``live_share`` 1 if unknown."""
+        """Add an update and return it.
+
+        Parameters
+        ----------
+        begin_ps, end_ps : detector time that it covers, ps
+        kept : number of its events that the buffer keeps
+        weight : number of prompts that these represent
+        live_share : the scanner's mean live share in this time; 1 if unknown
+        """
         update = self._update(begin_ps, end_ps, kept, weight, live_share)
         self.updates.append(update)
         self._join_short()
@@ -134,9 +142,13 @@ class WindowBooks:
     def book_before(
         self, begin_ps: int, end_ps: int, *, kept: int, weight: float, live_share: float
     ) -> Update | None:
-        """Add and return an update from before all others; None if the window has passed it.
+        """Add an update from before all others and return it; None if the window has passed it.
 
-        Its prompts are missed no longer.
+        Its prompts no longer count as missed.
+
+        Parameters
+        ----------
+        begin_ps, end_ps, kept, weight, live_share : as in :meth:`book`
         """
         now_ps = self.updates[-1].end_ps if self.updates else end_ps
         if end_ps <= self._oldest_ps(now_ps):
@@ -158,9 +170,10 @@ class WindowBooks:
         return leaving
 
     def left_after(self, seconds: float) -> float:
-        """Return what is left of the weight of a count after a time: all, unless it is forgotten.
+        """Return the share of a count's weight that is left after a time.
 
-        Under a sliding window it fades as one that forgets over the window's length.
+        1 unless the window forgets. Under a sliding window the weight fades as if the window forgot
+        over its own length.
         """
         if self.window.kind == "slide":
             return math.exp(-seconds / self.window.seconds)
@@ -174,9 +187,9 @@ class WindowBooks:
     def change(self, window: TimeWindow) -> int:
         """Use another window; return how many of the oldest events leave the buffer.
 
-        Updates whose events have left the buffer are known only as a sum, useless for another
-        window: they are dropped, and the new window begins after them. As long as it should hold
-        them, they count as seen and not used.
+        Updates whose events have left the buffer are known only as a sum, which is useless for
+        another window: they are dropped, and the new window begins after them. While it would still
+        hold them, they count as seen but not used.
         """
         self.window, self._zero_ps = window, self.updates[-1].end_ps if self.updates else 0
         leaving = 0
@@ -229,9 +242,9 @@ class WindowBooks:
 
     @property
     def seen(self) -> float:
-        """Prompts that came in the window, those lost included, each counted once.
+        """Prompts that came within the window, those lost included, each counted once.
 
-        A window of all the run holds those too that came before the books begin.
+        A window over the whole run also holds those from before the books begin.
         """
         let_go = math.fsum(prompts for _, prompts in self._let_go)
         return self._came + let_go + (self.missed if self.window.kind == "grow" else 0)
@@ -247,7 +260,7 @@ class WindowBooks:
 
     @property
     def each_worth(self) -> float:
-        """Used over came: what a prompt of the window is worth for its noise."""
+        """What a prompt of the window is worth for the noise: events used over events that came."""
         return self._used / max(self._came, 1.0)
 
     @property

@@ -50,7 +50,16 @@ def iterate(
 ) -> Iterated:
     """Return the image made from the events by ``options.algorithm``.
 
-    positrons : their range, for the resolution model
+    Parameters
+    ----------
+    system : the scanner, its image grid and time of flight
+    events : prepared events, dealt to subsets
+    exposure : (nx, ny, nz), sensitivity times live seconds
+    mask : (nx, ny, nz), voxels that may hold activity; the others stay 0
+    options : algorithm, iterations, prior, stopping rule, resolution, threads
+    positrons : their range, for the resolution model; None for none
+    progress : called with the share (0..1) of the work that is done
+    stopped : polled before each update; True returns the current image
     """
     projector = Projector(system.grid, tof=system.tof, threads=options.threads)
     prior = RelativeDifference(options.beta) if options.prior == "rdp" else None

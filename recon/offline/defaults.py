@@ -176,7 +176,13 @@ def defaults(
 ) -> dict[str, Any]:
     """Return all of :data:`CHOSEN` for a number of counts; see the module's docstring.
 
-    voxel_mm : as the user named them, if so
+    Parameters
+    ----------
+    counts : prompts less randoms
+    scanner : the preset: its field, voxels and time of flight
+    algorithm : the one in use; iterations and subsets follow from it
+    voxel_mm : edges of a voxel in mm where the user named them, else None
+    tof : whether time of flight is used
     """
     dense = density(counts, scanner, tof=tof)
     size = voxel_mm or voxels_mm(dense, scanner)

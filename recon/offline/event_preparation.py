@@ -33,6 +33,11 @@ def prepared(
 ) -> Iterator[EventList]:
     """Yield each part's events with their addends, in the parts' order.
 
+    Parameters
+    ----------
+    model : what the events' lines are expected to hold
+    parts : (n,) ``COINCIDENCE`` records each
+    threads : number of parts that are prepared at once
     weight : of every event; more than 1 if the parts are thinned
     watch : called with the number of records prepared; may raise to stop
     """

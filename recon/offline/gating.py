@@ -36,10 +36,10 @@ class GateError(ReconError):
 
 @dataclass(frozen=True)
 class GateSignal:
-    """A signal over time.
+    """A signal that varies with the motion, over time.
 
-    times_s : (n,) f8; value : (n,) f8 phase or amplitude, linear in between; empty for triggers
-    source : what it is of; only the cycles of a cardiac one are R-R intervals
+    times_s : (n,) f8 value : (n,) f8, phase or amplitude, interpolated linearly; empty for triggers
+    source : what moves; only the cycles of a cardiac signal are R-R intervals
     """
 
     kind: Kind
@@ -106,7 +106,9 @@ class GateSignal:
 
     @property
     def usual_s(self) -> tuple[float, float] | None:
-        """Lengths between which a cycle from trigger to trigger is regular; None: all are."""
+        """Shortest and longest regular cycle from trigger to trigger; None if every cycle counts as
+        regular.
+        """
         if self.kind != "trigger":
             return None
         median_s = float(np.median(np.diff(self.times_s)))

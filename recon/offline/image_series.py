@@ -1,4 +1,4 @@
-"""The frames of a reconstruction as one series, in the best unit possible."""
+"""The frames of a reconstruction as one series, in the best unit available."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FrameImage:
     parts: NoiseParts | None = None
 
     def time(self, decay: float, half_life_s: float | None) -> FrameTime:
-        """Return the frame's time; as requested if the run has no data in it."""
+        """Return the frame's time: as requested if the run has no data in it."""
         selection = self.selection
         start_s, end_s = selection.asked_s
         known = selection.duration_s > 0

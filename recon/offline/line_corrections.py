@@ -117,7 +117,17 @@ def mean_live(data: RunData) -> float:
 def randoms_rate(
     data: RunData, system: ReconSystem, tally: Tally, options: ReconOptions, done: Corrections
 ) -> LineRate | None:
-    """Return the run's randoms from its delayeds."""
+    """Return the rate of randoms on each line, estimated from the run's delayeds; None if there is
+    none.
+
+    Parameters
+    ----------
+    data : the measurement
+    system : the scanner and its image grid
+    tally : counts of the run, and the delayeds of each crystal
+    options : whether the correction is wanted
+    done : takes what was done, or why not
+    """
     if not options.randoms:
         done.leave("randoms", "not wanted")
         return None
@@ -180,8 +190,18 @@ def mu_map(
 ) -> Image | None:
     """Return the µ map (1/mm) made by the requested method, in the image's pose, or None.
 
-    rates : returns randoms and scatter for a first µ map; any background unknown to MLAA ends up in
-        its µ
+    Parameters
+    ----------
+    data : the measurement, with its own µ map if it has one
+    system : the scanner and its image grid, which is the map's too
+    options : the method, and what it needs to know
+    done : takes what was done, or why not
+    factors : efficiency of the lines besides attenuation
+    rates : returns randoms and scatter (1/s) for a first µ map (1/mm); background that MLAA is not
+        told of ends up in its µ
+    quick : returns a quick image (emissions/s per voxel) with the given µ map, or None for none
+    poses : motion of the object, None if it lay still
+    progress : called with the share (0..1) of the work that is done
     """
     if options.attenuation == "none":
         done.leave("attenuation", "not wanted")

@@ -80,9 +80,12 @@ def to_reference(points: F4, i: int, pose: F8, reference: F8) -> None:
 def move_lines(records: npt.NDArray[np.void], rows: F8, reference: F8, start: F4, end: F4) -> None:
     """Move the records' lines, in place, from the scanner's frame into the reference pose's.
 
-    records : (n,) COINCIDENCE; ``start``, ``end`` : (n, 3), mm
+    Parameters
+    ----------
+    records : (n,) ``COINCIDENCE``
     rows : (poses, columns), the stream by time in s, see ``pose_at``
     reference : (12,), rotation by rows and shift in mm
+    start, end : (n, 3) f4, mm, ends of the lines; changed in place
     """
     pose = np.empty(12)
     row = -1

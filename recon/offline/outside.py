@@ -1,15 +1,15 @@
 """Activity where an image does not expect it: beside the field of view, or outside the µ map.
 
-Two things are looked for, and told with a number:
+Two things are looked for, and reported with a number:
 
 - Prompts on lines that miss every voxel that may hold activity. Randoms and scatter are expected
-  there; more than these come from activity beside the field. ``--over-mm`` lets the iterations see
-  it.
+  there; what exceeds them comes from activity beside the field. ``--over-mm`` lets the iterations
+  include it.
 - Activity farther than ``MARGIN_MM`` from the µ map's matter, in pieces that stand out after
-  smoothing: arms beside the head, a shifted map. What is there is not corrected for its own
+  smoothing: arms beside the head, a shifted map. Such activity is not corrected for its own
   attenuation.
 
-Noise stays below the bounds; what each finds, and at which counts, is in
+Noise stays below the bounds; what each test finds, and at which counts, is in
 docs/reconstruction/quantification.md.
 """
 
@@ -88,7 +88,7 @@ class Beside:
 
     @property
     def excess(self) -> float:
-        """Prompts that nothing explains."""
+        """Prompts that neither randoms nor scatter explain."""
         return self.prompts - self.expected
 
 
@@ -135,7 +135,7 @@ def _misses(projector: Projector, mask: Image, lors: Lors) -> npt.NDArray[np.boo
 
 
 def beside_note(found: Beside, trues_and_scatter: float) -> str:
-    """Return what to say about prompts beside the field, "" if they are explained."""
+    """Describe the prompts beside the field, "" if they are explained."""
     error = math.sqrt(max(found.prompts, 1.0)) * SIGMAS
     if found.excess < max(error, LEAST_BESIDE * trues_and_scatter):
         return ""
@@ -159,7 +159,7 @@ def field_note(seen: SeenActivity, view: FieldOfView) -> str:
 
 
 def map_note(seen: SeenActivity, mu: Image) -> str:
-    """Return what to say about activity outside the µ map, "" if there is none to speak of."""
+    """Describe the activity outside the µ map, "" if there is none worth mentioning."""
     body = mu > OBJECT_MU_PER_MM
     if not body.any() or not seen.emitted.any():
         return ""

@@ -74,7 +74,7 @@ def prompt_gamma_alone(
 
 
 def tell_prompt_gamma(models: FrameModels, tally: Tally, done: Corrections) -> None:
-    """Record what was found."""
+    """Record the amount that was found."""
     found = models.prompt_gamma
     assert isinstance(found, ScatterRate)
     per_s = counted_per_s(found)

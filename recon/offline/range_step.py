@@ -1,4 +1,6 @@
-"""The positron range of a run: whether the resolution model has it, of which nuclide and matter."""
+"""The positron range of a run: whether the resolution model includes it, for which nuclide and
+matter.
+"""
 
 from __future__ import annotations
 

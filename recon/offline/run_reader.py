@@ -56,8 +56,8 @@ class _Stretch:
 class LogIndex:
     """Positions and times of a list-mode log's records; raises ReconError if there are none.
 
-    damaged : whether blocks in it cannot be read
-    notes : what is not used of it, in words
+    damaged : whether it has blocks that cannot be read notes : which parts of it are not used, in
+    words
     """
 
     def __init__(self, path: Path) -> None:
@@ -179,9 +179,20 @@ def run_data(
 ) -> RunData:
     """Return a PET run's data.
 
-    mu_map, calibration : instead of the run's own
+    Parameters
+    ----------
+    folder : the run's
+    mu_map : a µ map's file instead of the run's own, npz or NIfTI
+    mu_unit : of the values of a NIfTI map; "auto" tells 1/mm from 1/cm by their size
+    calibration : a calibration set's file instead of the run's own
     attenuated : whether the µ map is read
-    frame_uid, patient_position : DICOM's, instead of those of the run and its µ map
+    frame_uid : DICOM's frame of reference, instead of that of the run or its µ map
+    patient_position : as in DICOM ("HFS" …), instead of the run's
+
+    Raises
+    ------
+    ReconError
+        if the log is missing or holds no coincidences, or a file beside it cannot be used.
     """
     config = run_config(folder)
     scanner = config.scanner()

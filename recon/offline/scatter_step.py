@@ -65,7 +65,16 @@ def scatter_rate(
     done: Corrections,
     progress: Progress = lambda share: None,
 ) -> None:
-    """Put the run's scatter and prompt γ into ``models``, if wanted and possible."""
+    """Put the run's scatter and prompt γ into ``models``, if wanted and possible.
+
+    Parameters
+    ----------
+    models : what frames are reconstructed with; filled in
+    tally : counts of the run
+    options : which corrections are wanted, and how scatter is scaled
+    done : takes what was done, or why not
+    progress : called with the share (0..1) of the work that is done
+    """
     models.prompt_gamma = None
     gammas = prompt_gammas(models, tally, options, done)
     _scatter(models, tally, options, done, progress, gammas)
@@ -125,10 +134,19 @@ def frame_scatter(
     options: ReconOptions,
     done: Corrections,
 ) -> FrameModels | None:
-    """Return the models of a frame with the scatter of its own image; None if it has too few
-    prompts for one, or none could be found: then the run's is scaled to it.
+    """Return a frame's models with scatter estimated from the frame's own image.
 
-    done : takes how it was found
+    None if the frame has too few prompts, or no estimate was possible: the run's scatter, scaled to
+    the frame, is then used.
+
+    Parameters
+    ----------
+    models : what the run is reconstructed with; not changed
+    tally : counts of the run, and the delayeds of each crystal
+    selection : the frame's time
+    part : the frame's prompts, delayeds and seconds
+    options : which corrections are wanted, and how scatter is scaled
+    done : takes what was done for the frame, or why not
     """
     if part.prompts < LEAST_OF_FRAME or models.scatter is None:
         return None
@@ -138,8 +156,11 @@ def frame_scatter(
 
 
 def moved_share(images: list[Image], grid: ImageGrid) -> float:
-    """Return the greatest share of the activity that lies elsewhere in one image than in the mean
-    of all, seen with the blur of scatter."""
+    """Return the greatest share of the activity that any image has elsewhere than the mean of all
+    images.
+
+    Images are compared with the blur of scatter.
+    """
     smooth = [gaussian(one.clip(0), grid, fwhm_mm=SCATTER_FWHM_MM) for one in images]
     shares = [one / float(one.sum(dtype=np.float64)) for one in smooth if one.any()]
     if len(shares) < 2:
@@ -250,8 +271,13 @@ def scatter_notes(
 ) -> list[str]:
     """Say whether each frame has scatter of its own, and if not, whether it should.
 
-    by_frame : what was found of the frames that have
-    per_frame : whether it was asked for
+    Parameters
+    ----------
+    frames : the images made, in order
+    by_frame : what was found, of those frames that have an estimate of their own
+    grid : the images' voxels
+    done : its record of scatter is completed
+    per_frame : whether an estimate of each frame was asked for
     """
     scatter = done.of("scatter")
     if not scatter.applied or len(frames) < 2:

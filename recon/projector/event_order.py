@@ -159,10 +159,13 @@ def put_in_order(
 ) -> None:
     """Fill ``order`` with the ``count`` lines first, first + step, …
 
-    ``radius_mm`` and ``height_mm``: half the range that keys cover, across and along the axis.
-
-    ``start``, ``end`` : (n, 3), mm; ``offset`` : (n,), mm, or of another length without time of
-    flight.
+    Parameters
+    ----------
+    start, end : (n, 3) f4, mm
+    offset : (n,) f4, mm, or of another length without time of flight
+    radius_mm, height_mm : half the range that keys cover, across and along the axis, mm
+    first, step, count : which of the lines are taken
+    order : filled; see :class:`Order`
     """
     _, place, in_order, key, lower, begin, within = order
     if count < FEWEST_SORTED:

@@ -296,7 +296,17 @@ def forward_events(
     count: int,
     out: F4,
 ) -> None:
-    """Set ``out[line]`` to the line integral (mm × image unit), × TOF kernel if there is one."""
+    """Set ``out[line]`` to the line integral (mm × image unit), × TOF kernel if there is one.
+
+    Parameters
+    ----------
+    image : flat padded f4
+    start, end, offset : (n, 3), (n, 3) and (n,) f4, mm: the lines; no offsets without TOF
+    lattice, tof : the image's grid and the TOF kernel
+    scratch : of one lane
+    first, step, count : which of the lines are projected
+    out : (n,) f4, filled where a line is projected
+    """
     order, block, index, weight, value, _ = scratch
     limit = _last_place(image, lattice)
     _sort(start, end, offset, lattice, first, step, count, order)
@@ -324,7 +334,14 @@ def back_events(
     count: int,
     values: F4,
 ) -> None:
-    """Add ``values[line]``, (n,), times each ray to ``image``: adjoint of ``forward_events``."""
+    """Add ``values[line]`` times each ray to ``image``: adjoint of ``forward_events``.
+
+    Parameters
+    ----------
+    image : flat padded f4, added to
+    start, end, offset, lattice, tof, scratch, first, step, count : as in ``forward_events``
+    values : (n,) f4, one for each line
+    """
     order, block, index, weight, value, _ = scratch
     limit = _last_place(image, lattice)
     _sort(start, end, offset, lattice, first, step, count, order)
@@ -357,10 +374,19 @@ def em_events(
 ) -> None:
     """Add weight / expected times each event's ray to ``out``.
 
-    Expected is the forward projection plus ``addend[event]`` (if there is one). Added to ``totals``
-    (float64, 4) are: sum of weights of events used, of events that no voxel explains, Σ weight ·
-    ln(expected), Σ weight · forward / expected (the events' share that is not background). An event
-    whose weight is not finite counts as one that no voxel explains.
+    Expected is the forward projection plus ``addend[event]`` (if there is one). An event whose
+    weight is not finite counts as one that no voxel explains.
+
+    Parameters
+    ----------
+    image : flat padded f4, the present image
+    out : the same shape, added to
+    start, end, offset, lattice, tof, scratch, first, step, count : as in ``forward_events``
+    weights : (n,) f4, of each event
+    addend : (n,) f4, expected background in the unit of the projection; empty for none
+    totals : (4,) f8, added to: the weight of events used, the weight of events that no voxel
+        explains, Σ weight · ln(expected), and Σ weight · forward / expected (the events' share that
+        is not background)
     """
     order, block, index, by, weight, background = scratch
     limit = _last_place(image, lattice)

@@ -156,7 +156,16 @@ def _add_code(beside_given: bool) -> Callable[..., Value]:
 
 @intrinsic
 def sum_near(typing: Any, image: Any, index: Any, weight: Any, planes: Any, across: Any) -> Any:
-    """Return Σ weight · image over the recorded ray."""
+    """Return Σ weight · image over the recorded ray.
+
+    Parameters
+    ----------
+    image : (voxels,) f4, padded and flat
+    index : (planes,) u4, first of the four voxels of each plane
+    weight : (4 · planes,) f4, mm
+    planes : number of planes that the ray meets
+    across : voxels from the first to the one across
+    """
     long = types.int64
     return types.float32(image, index, weight, long, long), _sum_code(False)
 
@@ -165,7 +174,13 @@ def sum_near(typing: Any, image: Any, index: Any, weight: Any, planes: Any, acro
 def sum_far(
     typing: Any, image: Any, index: Any, weight: Any, planes: Any, across: Any, beside: Any
 ) -> Any:
-    """Return Σ weight · image over the recorded ray."""
+    """Return Σ weight · image over the recorded ray, the voxel beside being ``beside`` away.
+
+    Parameters
+    ----------
+    image, index, weight, planes, across : as in :func:`sum_near`
+    beside : voxels from the first to the one beside
+    """
     long = types.int64
     return types.float32(image, index, weight, long, long, long), _sum_code(True)
 
@@ -174,7 +189,14 @@ def sum_far(
 def add_near(
     typing: Any, image: Any, index: Any, weight: Any, value: Any, planes: Any, across: Any
 ) -> Any:
-    """Add value · weight to the image along the recorded ray."""
+    """Add value · weight to the image along the recorded ray.
+
+    Parameters
+    ----------
+    image : (voxels,) f4, padded and flat; added to
+    value : factor of the whole ray, f4
+    index, weight, planes, across : as in :func:`sum_near`
+    """
     numbers = types.float32, types.int64, types.int64
     return types.void(image, index, weight, *numbers), _add_code(False)
 
@@ -190,7 +212,14 @@ def add_far(
     across: Any,
     beside: Any,
 ) -> Any:
-    """Add value · weight to the image along the recorded ray."""
+    """Add value · weight to the image along the recorded ray, the voxel beside being ``beside``
+    away.
+
+    Parameters
+    ----------
+    image, index, weight, value, planes, across : as in :func:`add_near`
+    beside : voxels from the first to the one beside
+    """
     numbers = types.float32, types.int64, types.int64, types.int64
     return types.void(image, index, weight, *numbers), _add_code(True)
 
@@ -278,10 +307,24 @@ def write_chunk(
     left: Any,
     limit: Any,
 ) -> Any:
-    """Record ``CHUNK`` planes starting at ``first``, of which ``left`` belong to the ray.
+    """Record ``CHUNK`` planes of a ray.
 
-    Plane p of them meets voxel (at_a + p · slope_a, at_b + p · slope_b) across and beside, counted
-    from the cell ``base + p · step``, over ``chord`` mm. No index passes ``limit``.
+    Plane p of them meets the point (at_a + p · slope_a, at_b + p · slope_b) across and beside,
+    counted in voxels from the cell ``base + p · step``.
+
+    Parameters
+    ----------
+    index : (planes,) u4, filled with the first of the four voxels of each plane
+    weight : (4 · planes,) f4, mm, filled with the weights of the four
+    first : place of the first plane in ``index``
+    at_a, at_b : f4, place across and beside at the first plane, in voxels
+    slope_a, slope_b : f4, change of these from plane to plane
+    chord : f4, length of the ray from plane to plane, mm
+    base : index of the voxel from which places of the first plane are counted
+    step : voxels from plane to plane
+    across, beside : voxels to the next one across and beside
+    left : how many of the planes belong to the ray; the others get weight 0 at index 0
+    limit : greatest index that is written
     """
     return types.void(index, weight, *_PLACE), _write_code(False)
 
@@ -308,6 +351,16 @@ def write_chunk_tof(
     cell_step: Any,
     last_cell: Any,
 ) -> Any:
-    """Do what ``write_chunk`` does, times ``table[|cell_at + p · cell_step|]``."""
+    """Do what :func:`write_chunk` does, times the TOF kernel at each plane.
+
+    Parameters
+    ----------
+    table : (cells,) f4, the kernel over the distance from the time bin's centre
+    cell_at : f4, place of the first plane in the table; may be negative, the kernel is symmetric
+    cell_step : f4, change of it from plane to plane
+    last_cell : f4, greatest place that is looked up
+    index, weight, first, at_a, at_b, slope_a, slope_b, chord, base, step, across, beside, left,
+        limit : as in :func:`write_chunk`
+    """
     numbers = [*_PLACE, _ONE, _ONE, _ONE]
     return types.void(index, weight, table, *numbers), _write_code(True)

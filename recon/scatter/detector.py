@@ -80,7 +80,7 @@ class EnergyWindow:
         )
 
     def sigma_keV(self, energy_keV: npt.ArrayLike) -> F8:
-        """Return σ of the energy read for a deposit."""
+        """Return σ of the energy that is read for a deposit."""
         relative = np.sqrt(np.asarray(energy_keV, dtype=np.float64) / ELECTRON_REST_KEV)
         return np.asarray(self.fwhm_511 / FWHM_PER_SIGMA * ELECTRON_REST_KEV * relative)
 

@@ -83,11 +83,17 @@ def estimate_energy_scatter(
 ) -> EnergyScatter:
     """Return scatter with the simulation's shape and the amount given by the energies.
 
-    Parameters are those of ``estimate_scatter``, and also
-
-    delayeds : chunks of records, for number and spectrum of the randoms; none: no randoms
+    Parameters
+    ----------
+    model, activity, mu, prompts, duration_s, window, previous, simulation : as in
+        :func:`recon.scatter.estimate.estimate_scatter`
+    delayeds : chunks of ``COINCIDENCE`` records, for number and spectrum of the randoms; none: no
+        randoms
     delayed_factor : how often they count the randoms (``SortSettings.delayed_factor``)
-    randoms : the plain rate of randoms, to be made energy-dependent
+    randoms : the plain rate of randoms, 1/s, to be made energy-dependent
+    options : how finely the simulation samples; by default as :class:`ScatterOptions` does
+    threads : of the simulation
+    stopped : polled regularly; True raises :class:`recon.scatter.simulation.ScatterStopped`
 
     Raises
     ------

@@ -126,7 +126,13 @@ def fit_mixture(
 ) -> Mixture:
     """Return the mixture of prompts ``counts`` (bins, bins) with a known number of ``randoms``.
 
+    Parameters
+    ----------
+    counts : (bins, bins), prompts by their two energies
     delayed : (bins, bins) counts of delayeds, whose spectrum the randoms share
+    simulation : whose window and block response give the spectra
+    arriving : φ, see :func:`recon.scatter.spectra.scattered_energies`
+    randoms : number of randoms among the prompts
     """
     if counts.sum() < LEAST_PROMPTS:
         raise ScatterError(

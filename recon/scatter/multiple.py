@@ -139,7 +139,7 @@ def cubes(image: Image, grid: ImageGrid) -> CoarseImage:
 
 
 def least_counted_keV(response: BlockResponse) -> float:
-    """Return the least energy of which photons are counted at all."""
+    """Return the least energy at which photons are counted at all."""
     every = np.linspace(60.0, ELECTRON_REST_KEV, 1000)
     return float(every[np.argmax(response.recorded_share(every) > 1e-3)])
 

@@ -1,5 +1,8 @@
-"""Kernels that follow photons through the object from collision to collision, and add up what every
-module counts of them: of :mod:`recon.scatter.multiple` and :mod:`recon.scatter.cascades`."""
+"""Kernels that follow photons through the object from collision to collision.
+
+They add up what every module counts, for :mod:`recon.scatter.multiple` and
+:mod:`recon.scatter.cascades`.
+"""
 
 from __future__ import annotations
 
@@ -128,8 +131,13 @@ def stopped(
 ) -> float:
     """Return cosθ · density of interactions at a depth, over the density it was drawn from.
 
-    table : of ``Energies``; ``mu`` : 1/mm, of the module at the photon's energy
-    incidence : cosθ to the face's normal; depths in mm
+    Parameters
+    ----------
+    table : of ``Energies``
+    mu : of the module at the photon's energy, 1/mm
+    thickness_mm : of the module
+    depth_mm : below its face
+    incidence : cosθ to the face's normal
     """
     of_511 = table[table.shape[0] - 1, 2]
     drawn = of_511 * math.exp(-of_511 * depth_mm) / -math.expm1(-of_511 * thickness_mm)
@@ -166,7 +174,12 @@ def towards(
 ) -> tuple[Ray, float]:
     """Return the ray from a place, in voxels, to a spot of a module, and its length² in mm².
 
-    m : the module; x, y, z : the place in voxels from the first one's centre
+    Parameters
+    ----------
+    m : number of the module
+    spot : place in the module
+    modules, matter : the scanner's modules and the object
+    x, y, z : the place, in voxels from the first one's centre
     """
     faces, axes = modules.faces, modules.axes
     u, v = (spot.part_u - 0.5) * modules.width, (spot.part_v - 0.5) * modules.height
@@ -245,8 +258,17 @@ def follow_photon(
     ray: Ray, energy: float, photon: int, most: int, spot: Spot, modules: Modules, matter: Matter,
     energies: Energies, state: State, found: Array,
 ) -> None:  # fmt: skip
-    """Follow a photon of ``energy`` keV over up to ``most`` collisions, each of them forced.
+    """Follow a photon over up to ``most`` collisions, each of them forced.
 
+    Parameters
+    ----------
+    ray : from where and in which direction it starts, in voxels
+    energy : keV
+    photon : 0 or 1: which of the pair it is, the first index of ``found``
+    most : largest number of collisions
+    spot : place in every module at which the photon arrives
+    modules, matter, energies : the scanner's modules, the object, and its table over energy
+    state : of the random numbers
     found : (2, 2, m) f8, added to: by photon, first or later collision, and module, the probability
         per mm² of face that it is counted there
     """
@@ -270,11 +292,18 @@ def serve_unscattered(
     x: float, y: float, z: float, energy: float, photon: int, spot: Spot, modules: Modules,
     matter: Matter, energies: Energies, found: Array, far_mm: Array,
 ) -> None:  # fmt: skip
-    """Add to each module the probability, per mm² of face, to count an isotropic photon from here
-    that does not scatter; write its path.
+    """Let an isotropic photon fly to every module without scatter, and write its path.
 
-    x, y, z : voxels from the first one's centre; ``energy`` : keV; found : see
-        :func:`follow_photon`, counted as first collision; far_mm : (2, m) f8, filled in
+    Parameters
+    ----------
+    x, y, z : where it starts, in voxels from the first one's centre
+    energy : keV
+    photon : 0 or 1: which of the pair it is, the first index of ``found``
+    spot : place in every module at which the photon arrives
+    modules, matter, energies : the scanner's modules, the object, and its table over energy
+    found : (2, 2, m) f8, added to: the probability, per mm² of face, that the photon is counted;
+        see :func:`follow_photon`, counted as first collision
+    far_mm : (2, m) f8, filled with the length of its path to each module, mm
     """
     if energy < energies.least_keV:
         return

@@ -124,10 +124,11 @@ def counted_per_s(rate: ScatterRate) -> float:
 
 
 def settled(activity: Image, previous: ScatterRate | None) -> Image:
-    """Return the mean of an image and of what the previous estimate was simulated from, scaled.
+    """Return the mean of an image and of the (scaled) one that the previous estimate was simulated
+    from.
 
     An image has what the previous estimate left of the prompts: after too much scatter it is too
-    dark by r times the excess, with r scatter over trues. Their mean has (1 − r)/2 of the excess.
+    dark by r times the excess, with r scatter over trues. The mean keeps (1 − r)/2 of the excess.
     """
     before = None if previous is None else previous.activity
     if previous is None or before is None or before.shape != activity.shape or not before.any():

@@ -105,7 +105,10 @@ class SingleScatter:
 
     Parameters
     ----------
+    system : the scanner and its image grid
     mu : 1/mm at 511 keV on the system's grid
+    window : the run's energy window
+    options : how finely it samples
     threads : 1 runs in the caller's thread; results do not depend on it
     stopped : polled regularly; True raises :class:`ScatterStopped`
     """
@@ -150,7 +153,7 @@ class SingleScatter:
     def table(self, activity: Image, *, stopped: Callable[[], bool] | None = None) -> ScatterTable:
         """Return the scatter of an activity (emissions per second and voxel, on the grid).
 
-        stopped : instead of the one given to the constructor
+        stopped : polled instead of the one given to the constructor
         """
         self._stopped = stopped or self._stopped
         system = self.system
@@ -287,8 +290,11 @@ class SingleScatter:
 
 
 def in_tof_bins(rates: F8, tof: TofModel | None) -> F4:
-    """Return rates over offsets (the last axis), blurred and per TOF bin; or without TOF as they
-    are."""
+    """Return rates over offsets (the last axis), blurred: what a TOF bin centred at each offset
+    counts.
+
+    Without time of flight they are returned unchanged.
+    """
     if tof is None:
         return rates.astype(np.float32)
     blurred = ndimage.gaussian_filter1d(

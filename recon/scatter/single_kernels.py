@@ -62,11 +62,19 @@ def follow_rays(
 ) -> None:
     """Fill rays of detectors ``first`` to ``stop`` and the integrals of ``image`` along them.
 
-    detector : (n, 3) at the mean depth for normal incidence; each ray ends at its own
-    axes : (modules, 3, 3), rows u, v, w; places : (samples of a module, 2), 0 to 1
+    Parameters
+    ----------
+    detector : (n, 3), mm, at the mean depth for normal incidence; each ray ends at its own depth
+    axes : (modules, 3, 3), rows u, v, w
+    places : (samples of a module, 2), 0 to 1 along u and v
     along_u, along_v : of the block efficiency, for photons of 511 keV
+    thickness_mm, mu_per_mm : of the block
+    points : (points, 3), mm, where photons scatter
+    image : (nx, ny, nz) f4, with its first voxel at ``origin`` (mm) and edges ``voxel`` (mm)
+    step_mm : between the places at which the image is read
+    bin_mm : width of a bin of distance
     rays : (detectors, points, RAY_COLUMNS); its ∫µ column is not touched
-    integrals : (detectors, points, bins): by distance from the point in bins of ``bin_mm``
+    integrals : (detectors, points, bins), by distance from the point in bins of ``bin_mm``
     """
     bins = integrals.shape[2]
     at_right_angles = slab_depth_mm(thickness_mm, mu_per_mm, 1.0)
@@ -135,10 +143,15 @@ def pair_rates(
 ) -> None:
     """Add up what all scatter points send to the sample pairs ``first`` to ``stop``.
 
+    Parameters
+    ----------
+    samples_a, samples_b : (pairs,) i8, the two detector samples of each pair
+    rays : (detectors, points, RAY_COLUMNS), see :func:`follow_rays`
     activity : (detectors, points, bins), ∫ of the emission density along rays, by distance
     weight : (points,) ∫µ dV / 2π, mm²
     by_cosine : (cells + 1, 3) over cosθ from ``least_cosine`` to 1: dσ/dΩ/σ · w(E')/w(511),
         µ(E')/µ(511) of the object, µ(E') of the crystal (1/mm)
+    bin_mm : width of a bin of distance, and of the TOF offset
     rates : (pairs, offsets) by TOF offset in bins of ``bin_mm``, positive towards b; or (pairs, 1)
     """
     cells = len(by_cosine) - 1

@@ -54,7 +54,7 @@ GAMMA_ERROR = 0.03
 
 @dataclass(frozen=True)
 class TailFit:
-    """α, its relative standard error, and the counts behind it; randoms on all lines."""
+    """The scale α with its relative standard error, its counts, and the randoms on all lines."""
 
     scale: float
     relative_error: float
@@ -233,10 +233,18 @@ def as_measured(
     locate: Locate | None = None,
     times_ps: I8 | None = None,
 ) -> LocatedEvents:
-    """Return lines of crystal pairs as records would have them, with random depths: with large
-    crystals it matters that a line is a tail by its crystals' centres.
+    """Return lines of crystal pairs as a measurement would record them, with random depths.
 
-    times_ps : each line is at one of these times, evenly dealt
+    With large crystals it matters that measured lines run between the crystals' centres: that
+    decides whether a line is a tail.
+
+    Parameters
+    ----------
+    system : the scanner
+    a, b : (n,) the lines' crystals
+    rng : draws the depths
+    locate : returns where records' lines run; default: where the crystals are
+    times_ps : (k,) detector times, of which each line is given one at random; None for 0
     """
     records = pair_records(a, b)
     detection = system.detection

@@ -100,7 +100,7 @@ def follow_thirds(
     lost_table: Array, lowest_keV: float, rows_per_keV: float, gamma_share: Array,
     gamma_keV: Array, spoilt: Array, directions: int, chains: int, most: int, seed: int, out: Array,
 ) -> None:  # fmt: skip
-    """Add to ``out`` what γ cost that meet one of two annihilation photons in a block.
+    """Add to ``out`` the counts lost where a γ meets one of two annihilation photons in a block.
 
     Each chain is one γ from one place, followed to every module, and annihilations in several
     directions there, whose photons are followed too.
@@ -110,7 +110,8 @@ def follow_thirds(
     cumulative ... per_keV : see :func:`recon.scatter.cascade_kernels.follow_cascades`
     lost_table, lowest_keV, rows_per_keV : the same from lower energies on, its first column
         :func:`recon.scatter.third_photon.lost_share`
-    gamma_share : (lines,) f8, cumulative shares of the γ, the last one 1; gamma_keV : (lines,) f8
+    gamma_share : (lines,) f8, cumulative shares of the γ, the last one 1
+    gamma_keV : (lines,) f8
     spoilt : (lines, 2) f8, :func:`recon.scatter.third_photon.spoilt` for each
     directions : annihilations of each chain
     out : (m, m) f8, added to: per chain and mm⁶ of faces, in the module where γ and annihilation

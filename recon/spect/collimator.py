@@ -151,11 +151,14 @@ def septa_shares(
 ) -> Array:
     """Return the share of each ray that lies in septa, (directions, places) f8.
 
-    ``across_mm`` : (directions, 2) f8, from a ray's entry at the face to its exit at the back;
-    ``entry_mm`` : (places, 2) f8. A hole's centre is the origin.
-
-    ``steps`` : points on a ray that are tried; ``square`` : holes, else hexagonal; ``half_mm`` :
-    half a hole's width, between opposite sides.
+    Parameters
+    ----------
+    across_mm : (directions, 2) f8, from a ray's entry at the face to its exit at the back
+    entry_mm : (places, 2) f8, where rays enter; a hole's centre is the origin
+    steps : points on a ray that are tried
+    square : whether holes are square; else hexagonal
+    half_mm : half a hole's width, between opposite sides
+    pitch_mm : from hole to hole
     """
     share = np.zeros((across_mm.shape[0], entry_mm.shape[0]))
     row_mm = pitch_mm * math.sqrt(3.0) / 2.0

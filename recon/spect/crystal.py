@@ -64,10 +64,16 @@ def deposits(
 ) -> None:
     """Fill in the energies (keV) that photons deposit in a slab; 0 for no deposit.
 
-    ``grid_keV`` : (n,) energies of ``photo`` and ``compton``, 1/mm, ascending in equal steps;
-    ``out`` : (photons,) f8
-
-    ``x_ray`` : K X-rays per absorption, their energy (keV) and µ (1/mm); ``photons`` : how many.
+    Parameters
+    ----------
+    energy_keV : of the photons
+    thickness_mm : of the slab
+    grid_keV : (n,) energies of ``photo`` and ``compton``, ascending in equal steps
+    photo, compton : (n,) µ of the slab for the two processes, 1/mm
+    x_ray : K X-rays per absorption, their energy (keV) and µ (1/mm)
+    photons : how many are followed
+    seed : of the random numbers
+    out : (photons,) f8, keV, filled
     """
     state = np.empty(2, np.uint64)
     seed_stream(state, np.uint64(seed), np.uint64(0))
@@ -127,6 +133,11 @@ def counted_share(
 
     Collisions in the septa are included as their share of the counts.
 
+    Parameters
+    ----------
+    scanner : the preset: its crystal, energy resolution and collimator
+    energy_keV : of the photons
+    lld_keV, uld_keV : edges of the window
     gain_spread : relative σ of the crystals' gains, if they are not calibrated
     """
     energies, shares = deposit_spectrum(scanner, energy_keV)
@@ -139,7 +150,15 @@ def share_within(
     response: Response, energy_keV: npt.NDArray[np.float64], lld_keV: float, uld_keV: float,
     gain_spread: float = 0.0,
 ) -> npt.NDArray[np.float64]:  # fmt: skip
-    """Return the share of each deposit that is read out within a window, (n,)."""
+    """Return the share of each deposit that is read out within a window, (n,).
+
+    Parameters
+    ----------
+    response : energy resolution, and loss of charge
+    energy_keV : (n,) deposits
+    lld_keV, uld_keV : edges of the window
+    gain_spread : relative σ of the crystals' gains, if they are not calibrated
+    """
     whole = _gaussian(response, energy_keV, lld_keV, uld_keV, gain_spread)
     if not response.tail_share:
         return whole

@@ -91,7 +91,17 @@ def image_of(
     said: Said = lambda what, share: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> SpectImage:
-    """Return the image of singles already sorted into views."""
+    """Return the image of singles already sorted into views.
+
+    Parameters
+    ----------
+    run : what is known of the run
+    counter : holds the sorted singles
+    options : iterations and corrections
+    peaks : the photopeaks to reconstruct from
+    said : called with the current step and the share (0..1) that is done
+    stopped : polled regularly; True ends the iterations early
+    """
     problem = problem_of(run, counter, options, peaks)
     image = solved(problem, run, options, said=said, stopped=stopped)
     image = in_Bq_per_mL(image, problem.grid, options.fwhm_mm)
@@ -174,7 +184,16 @@ def solved(
     said: Said = lambda what, share: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Image:
-    """Return the image in Bq per voxel, updating scatter on the way."""
+    """Return the image in Bq per voxel, updating scatter on the way.
+
+    Parameters
+    ----------
+    problem : projectors and measurements
+    run : what is known of the run
+    options : iterations, subsets, scatter, threads
+    said : called with the current step and the share (0..1) that is done
+    stopped : polled regularly; True ends the iterations early
+    """
     initial = None
     if problem.by_trial:
         said("scatter", 0.0)
@@ -190,7 +209,9 @@ def solved(
 def with_trial(
     problem: Problem, run: SpectRun, options: SpectOptions, stopped: Callable[[], bool]
 ) -> Image:
-    """Add to the scatter what TEW misses for the image after a few updates; return that image."""
+    """Add to the scatter what TEW misses, as found from the image after a few updates; return that
+    image.
+    """
     osem, mu = problem.osem, problem.mu
     assert mu is not None
     image = osem.run(math.ceil(FIRST_UPDATES / osem.subsets), stopped=stopped)

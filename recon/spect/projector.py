@@ -56,12 +56,15 @@ class SpectProjector:
 
     Parameters
     ----------
+    scanner : the preset: its cameras and collimators
+    grid : voxels of the images, centred on the scanner
     peak : provides response and sensitivity
     mu : µ at 511 keV on ``grid``, 1/mm; None leaves attenuation out
     collimator_response : whether to model the distance-dependent blur; without it rays are straight
         lines
     radius_mm : voxels further from the axis are outside the field and not seen; default: the space
         between the faces, or the grid
+    threads : that share the views
     """
 
     def __init__(

@@ -81,11 +81,16 @@ def _scatter(image: Array, turn: Turn, k: int, i: int, row: Array) -> None:
 def survival(mu: Array, turn: Turn, step_mm: float, row: Array, path: Array, out: Array) -> None:
     """Write the share of photons that leave the object towards the camera, (planes, lateral, nz).
 
-    ``mu`` : (nx, ny, nz) f4, 1/mm; planes nearer to the camera have larger k. ``row`` (nz,) and
-    ``path`` (nz,) f4 are scratch. A sample's own plane counts half. exp(−x) is its series up to x⁶:
-    half a plane has x < 0.4 even in bone at 60 keV, where the error is 3·10⁻⁷.
+    A sample's own plane counts half. exp(−x) is its series up to x⁶: half a plane has x < 0.4 even
+    in bone at 60 keV, where the error is 3·10⁻⁷.
 
-    ``step_mm`` : between planes.
+    Parameters
+    ----------
+    mu : (nx, ny, nz) f4, 1/mm; planes nearer to the camera have larger k
+    turn : position of the view's samples in the map
+    step_mm : between planes
+    row, path : (nz,) f4, scratch
+    out : (planes, lateral, nz) f4, filled
     """
     half = np.float32(-0.5 * step_mm)
     c2, c3, c4 = np.float32(1 / 2), np.float32(1 / 3), np.float32(1 / 4)
@@ -152,9 +157,14 @@ def project_back(
     seen: Array, left: Array, turn: Turn, across: Array, a_range: Array, upward: Array,
     v_range: Array, reach: Array, turned: Array, plane: Array, flipped: Array, image: Array,
 ) -> None:  # fmt: skip
-    """Add the transpose of :func:`project`, applied to ``seen`` (n_v, n_u) f4, to ``image``.
+    """Add the transpose of :func:`project`, applied to ``seen``, to ``image``.
 
-    Other arguments as for :func:`project`; ``image`` : (nx, ny, nz) f4.
+    Parameters
+    ----------
+    seen : (n_v, n_u) f4, values of the camera's pixels
+    image : (nx, ny, nz) f4, added to
+    left, turn, across, a_range, upward, v_range, reach, turned, plane, flipped : as in
+        :func:`project`
     """
     attenuated = left.shape[0] > 0
     nz, n_u = plane.shape[1], plane.shape[0]

@@ -31,10 +31,21 @@ def spect_run(
     frame_uid: str = "",
     patient_position: str = "",
 ) -> SpectRun:
-    """Return the run in a folder; raises ReconError if the singles are missing.
+    """Return the run in a folder.
 
+    Parameters
+    ----------
+    folder : the run's
+    mu_map : a µ map's file instead of the run's own, npz or NIfTI
+    mu_unit : of the values of a NIfTI map; "auto" tells 1/mm from 1/cm by their size
     attenuated : whether to read the µ map
-    frame_uid, patient_position : DICOM's, instead of those of the run and its µ map
+    frame_uid : DICOM's frame of reference, instead of that of the run or its µ map
+    patient_position : as in DICOM ("HFS" …), instead of the run's
+
+    Raises
+    ------
+    ReconError
+        if the singles are missing.
     """
     from daq.folder.run_folder import MU_MAP_NAME, run_config, started_at
     from daq.folder.run_identity import RunIdentity

@@ -67,7 +67,13 @@ def scatter_counts(
 ) -> F4:
     """Return the scatter expected in each pixel of each view, (views, n_u, n_v) float32.
 
-    defect : what the windows miss (:mod:`recon.spect.scatter_trial`)
+    Parameters
+    ----------
+    views : the counts of all windows
+    peak : the photopeak that the scatter lies under
+    scanner : the preset
+    method : ``tew``, ``dew`` or ``none``
+    defect : (views, n_u, n_v), counts that the windows miss (:mod:`recon.spect.scatter_trial`)
     """
     nothing = np.zeros(views.counts.shape[1:], np.float32)
     if method == "none":

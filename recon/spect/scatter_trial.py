@@ -64,7 +64,24 @@ def tew_defect(
 ) -> F4:  # fmt: skip
     """Return D: counts to add to TEW's estimate in each pixel of each view, before clipping.
 
-    image_Bq : activity in a voxel; ``mu_511`` on the same grid, 1/mm
+    Parameters
+    ----------
+    image_Bq : (nx, ny, nz), activity of each voxel, Bq
+    mu_511 : (nx, ny, nz), µ at 511 keV on the same grid, 1/mm
+    grid : of both
+    scanner : the preset
+    windows : the run's energy windows, among them those beside the peak
+    peak : the photopeak
+    views : camera positions for which D is wanted
+    method : how scatter is estimated from the windows
+    photons : number that is followed; by default ``PHOTONS``, fewer for small pixels
+    threads : each follows its share of the photons
+    seed : of the random numbers
+
+    Returns
+    -------
+    D
+        (views, n_u, n_v) float32
     """
     module = scanner.module
     box = _box(mu_511)

@@ -23,7 +23,19 @@ def about_run(
     scatter: dict[str, npt.NDArray[np.float32]], counter: ViewCounter, options: SpectOptions,
     attenuated: bool, method: ScatterMethod,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the facts about the image of a run."""
+    """Return the facts about the image of a run.
+
+    Parameters
+    ----------
+    run : what is known of the run
+    views : the views and their counts
+    peaks : the photopeaks that were reconstructed from
+    scatter : by peak, the counts of scatter expected in each pixel of each view, (views, n_u, n_v)
+    counter : sorted the singles; knows their time and those left out
+    options : of the reconstruction
+    attenuated : whether attenuation was corrected
+    method : how scatter was estimated
+    """
     counts = {peak.name: int(views.counts[peak.number].sum()) for peak in peaks}
     share = {p.name: float(scatter[p.name].sum()) / max(counts[p.name], 1) for p in peaks}
     collimator = run.scanner.collimator
@@ -65,7 +77,17 @@ def corrections(
     run: SpectRun, peaks: tuple[Peak, ...], options: SpectOptions, *, attenuated: bool,
     method: ScatterMethod, share: dict[str, float],
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
-    """Return each correction, whether it was applied, and how."""
+    """Return each correction, whether it was applied, and how.
+
+    Parameters
+    ----------
+    run : what is known of the run
+    peaks : the photopeaks that were reconstructed from
+    options : of the reconstruction
+    attenuated : whether attenuation was corrected
+    method : how scatter was estimated
+    share : by peak, scatter over all counts
+    """
     energies = ", ".join(f"{peak.energy_keV:.0f}" for peak in peaks)
     shares = ", ".join(f"{100 * part:.0f} %" for part in share.values())
     live = options.dead_time and run.live_share is not None

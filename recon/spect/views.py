@@ -67,12 +67,15 @@ class ViewSet:
 def add_counts(
     crystal: Array, window: Array, slot: Array, per_module: int, n_u: int, counts: Array
 ) -> int:
-    """Count singles into ``counts`` (windows, slots, n_u, n_v) u4; return how many were counted.
+    """Count singles into views; return how many were counted.
 
-    ``slot`` : (n,) i8, −1 without a known angle
-
-    ``crystal``, ``window`` : (n,), of each single, windows from 1. ``per_module``, ``n_u`` : pixels
-    of a module, and along u.
+    Parameters
+    ----------
+    crystal : (n,), global number of each single's crystal
+    window : (n,), its energy window, from 1
+    slot : (n,) i8, its view; −1 without a known angle
+    per_module, n_u : pixels of a module, and along u
+    counts : (windows, slots, n_u, n_v) u4, added to
     """
     placed = 0
     for i in range(crystal.shape[0]):
@@ -90,7 +93,9 @@ class ViewCounter:
 
     Parameters
     ----------
+    scanner : the preset: its cameras and their motion
     windows : number of the run's windows for singles
+    view_deg : width of a view, degrees
     half_life_s : of the nuclide; infinite leaves decay uncorrected
     keep_events : whether :meth:`events` will be called afterwards
 

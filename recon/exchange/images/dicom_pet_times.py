@@ -65,9 +65,8 @@ class DecayReference:
 class SeriesPart:
     """The volumes that make one series.
 
-    number : of the series, from 1
-    volumes : their indices in the image
-    words : which part of the image it is; "" for all of it
+    number : of the series, from 1 volumes : their indices in the image words : describes this part
+    of the image; "" if it is the whole
     """
 
     kind: Literal["STATIC", "DYNAMIC", "GATED"]

@@ -30,7 +30,7 @@ _OPPOSITE = str.maketrans("LPSRAI", "RAILPS")
 
 
 def orientation_words(position: PatientPosition) -> str:
-    """Return what the axes of an image are for a patient in this position."""
+    """Describe the axes of an image for a patient in this position."""
     if position in ("unknown", "HFS"):
         assumed = " assumed (position not known)" if position == "unknown" else ""
         return f"head first supine{assumed}: +x right, +y anterior, +z superior (RAS), {ORIGIN}"

@@ -30,8 +30,14 @@ def save_cuts(
 
     The cuts go through the centre of the image's activity.
 
+    Parameters
+    ----------
+    path : of the PNG file
+    image : (nx, ny, nz), in any unit
+    grid : where its voxels lie
+    title : heading of the picture
     beside : a title and a 2-D array (a sinogram) shown first
-    points_mm : marked with rings
+    points_mm : (3,) each, places in mm that are marked with rings
     projected : show the maximum along each axis instead of a cut, scaled to a fifth of the maximum
     """
     from matplotlib.figure import Figure

@@ -123,6 +123,14 @@ def header_of(
 ) -> dict[str, Any]:
     """Return a file's header as the schema's record.
 
+    Parameters
+    ----------
+    scanner : the preset that is described
+    geometry : positions and directions of its modules, mm
+    binning : how energies and time differences are cut into bins
+    facts : of the scan: identity, subject's position, nuclide
+    policy : what the sorter does with several singles in one window, as in the run's settings
+    delayeds : whether the file holds delayed coincidences
     efficiency : (n_crystals,) relative efficiencies of the crystals; None for 1
     """
     module = scanner.module
