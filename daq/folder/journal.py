@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,7 @@ import msgspec
 
 from daq.errors import StorageError
 from daq.folder.appended_file import AppendedFile
+from hw.bounded_files import FileRefused, regular_file
 from hw.messages.telemetry import JournalEntry, JournalLine, Severity
 from hw.notices.catalogue import notice
 
@@ -36,6 +38,8 @@ SYNC_SHARE = 0.2
 _TAIL = 50
 _MOST_FOLDS = 500
 MOST_READ = 20_000
+MOST_BYTES = 64 << 20
+"""Of a journal's end, that are read; 20,000 entries of ordinary length have a tenth of it."""
 
 
 @dataclass
@@ -220,25 +224,38 @@ def _kept(text: str) -> str:
 
 
 def read_entries(folder: Path) -> list[JournalEntry]:
-    """Return the entries of a run's journal, the last ``MOST_READ``; none where it cannot be read.
+    """Return the entries of a run's journal, the last ``MOST_READ`` in its last ``MOST_BYTES``;
+    none where it cannot be read.
 
-    Lines that are no entries, as a power cut or another version may leave, are left out.
+    Lines that are no entries, as a power cut, a flipped bit or another version may leave, are left
+    out.
     """
     found: deque[JournalEntry] = deque(maxlen=MOST_READ)
-    with contextlib.suppress(OSError), (folder / FILE_NAME).open("rb") as file:
-        for line in file:
-            with contextlib.suppress(msgspec.DecodeError):
-                found.append(msgspec.json.decode(line, type=JournalEntry))
+    try:
+        data, _ = _its_end(folder / FILE_NAME)
+    except (FileRefused, OSError):
+        return []
+    for line in data.split(b"\n"):
+        with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError):
+            found.append(msgspec.json.decode(line, type=JournalEntry))
     return list(found)
+
+
+def _its_end(path: Path) -> tuple[bytes, int]:
+    """Return a file's last ``MOST_BYTES``, and how many bytes are before them."""
+    with regular_file(path) as file:
+        before = max(0, os.fstat(file.fileno()).st_size - MOST_BYTES)
+        file.seek(before)
+        return file.read(MOST_BYTES), before
 
 
 def _whole_lines(path: Path) -> tuple[int, int]:
     """Return how many bytes a journal's whole entries take, and how many are behind them."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    if not path.exists():
         return 0, 0
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        data, before = _its_end(path)
+    except (FileRefused, OSError) as error:
+        raise StorageError(f"cannot read {path}: {error}") from error
     whole = data.rfind(b"\n") + 1
-    return whole, len(data) - whole
+    return before + whole, len(data) - whole

@@ -53,7 +53,7 @@ from hw.messages.live_settings import LiveSettings
 from hw.messages.patient_position import UNKNOWN
 from hw.messages.sort_settings import SettingsError
 from hw.messages.source import SourceReport, Start, Stop
-from hw.messages.telemetry import JournalLine, StartCheck
+from hw.messages.telemetry import JournalEntry, JournalLine, StartCheck
 from hw.notices.catalogue import notice
 from hw.wire.protocol import FRAME_PERIOD_PS
 
@@ -270,7 +270,7 @@ class RunLife(RunStates):
         away_s = max(0.0, time.time() - (folder / RAW_LOG_NAME).stat().st_mtime)
         told = read_entries(folder)
         run = self.run = self._opener.again(folder)
-        self.alarms.recall(told)
+        self._recall(told)
         self._repeat(run.config)
         self.enter("armed")
         self.enter("running")
@@ -290,6 +290,13 @@ class RunLife(RunStates):
         recorded = {"recorded_s": f"{run.newest_ps * 1e-12:.1f}", "away_s": f"{away_s:.1f}"}
         self.journal.tell(notice("run.resumed", run=run.name, **recorded))
         return run
+
+    def _recall(self, told: list[JournalEntry]) -> None:
+        """Take up the alarms of the daq that died; recording does not depend on it."""
+        try:
+            self.alarms.recall(told)
+        except Exception as error:  # noqa: BLE001  (what a damaged journal says is not ours)
+            self.defect("taking up alarms", error)
 
     def _in_order(self, frames: Sequence[Frame], now: float) -> Sequence[Frame]:
         """Return the frames that may be recorded now; what was queued before a restart comes before

@@ -352,8 +352,9 @@ class DaqService:
             try:
                 life.resume(folder)
                 self.sources.go_on(tag)
-            except DaqError as error:
-                life.journal.tell(notice("run.not_resumed", run=folder.name, why=error))
+            except Exception as error:  # noqa: BLE001  (a damaged folder must not end the service)
+                why = error if isinstance(error, DaqError) else f"internal error: {error!r}"
+                life.journal.tell(notice("run.not_resumed", run=folder.name, why=why))
         if life.run is None or life.state != "running" or life.run.run_tag != tag:
             return
         marks = life.run.recorded_marks

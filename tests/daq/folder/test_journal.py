@@ -16,6 +16,7 @@ from daq.folder.journal import (
     FOLD_S,
     MOST_CHARACTERS,
     Journal,
+    read_entries,
 )
 
 LONG_S = 600.0
@@ -247,3 +248,52 @@ def test_an_entry_that_a_power_cut_tore_is_cut_off_and_told(tmp_path: Path, torn
     lines = (tmp_path / FILE_NAME).read_text(encoding="utf-8").splitlines()
     told = f"the journal's last entry was torn, by a power cut: {len(torn)} bytes"
     assert [json.loads(line)["text"] for line in lines] == ["before", told, "after"]
+
+
+DAMAGED = {
+    "a byte that is no UTF-8": b'{"number":1,"wall":"","severity":"info","text":"a\xffb"}',
+    "nested without end": b'{"number":1,"wall":"","severity":"info","text":"a","x":'
+    + b"[" * 100_000,
+    "no entry": b"[1, 2]",
+    "no JSON": b"\x00" * 30,
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+def test_a_damaged_line_costs_that_line(tmp_path: Path, what: str) -> None:
+    journal = Journal()
+    journal.open(tmp_path)
+    journal.add("info", "before")
+    with (tmp_path / FILE_NAME).open("ab") as file:
+        file.write(DAMAGED[what] + b"\n")
+    journal.add("info", "after")
+    journal.close()
+    assert [entry.text for entry in read_entries(tmp_path)] == ["before", "after"]
+
+
+def test_of_a_long_journal_the_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daq.folder.journal.MOST_BYTES", 1000)
+    journal = Journal()
+    journal.open(tmp_path)
+    for k in range(100):
+        journal.add("info", f"entry {k}")
+    journal.close()
+    found = [entry.text for entry in read_entries(tmp_path)]
+    assert 5 < len(found) < 20
+    assert found == [f"entry {k}" for k in range(100 - len(found), 100)]
+    with (tmp_path / FILE_NAME).open("ab") as file:
+        file.write(b'{"number":')
+    size = (tmp_path / FILE_NAME).stat().st_size
+    journal.open(tmp_path)
+    assert "10 bytes" in journal.tail[-1].text
+    journal.close()
+    assert (tmp_path / FILE_NAME).stat().st_size > size
+    assert read_entries(tmp_path)[-2].text == "entry 99"
+
+
+@pytest.mark.timeout(10)
+def test_a_journal_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / FILE_NAME)
+    assert read_entries(tmp_path) == []
+    with pytest.raises(StorageError, match="not a regular file"):
+        Journal().open(tmp_path)
