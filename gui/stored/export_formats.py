@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from gui.kit.words import mark
 
-EXPORTS: dict[str, tuple[str, str]] = {
-    mark("image: NIfTI"): ("reconstruct", "nifti"),
-    mark("image: DICOM"): ("reconstruct", "dicom"),
-    mark("image: Interfile (STIR)"): ("reconstruct", "interfile"),
-    mark("events: PETSIRD"): ("export", "petsird"),
-    mark("events: CASToR"): ("export", "castor"),
-    mark("events: SAFIR (STIR)"): ("export", "safir"),
+EXPORTS: dict[str, tuple[str, ...]] = {
+    mark("image: NIfTI"): ("reconstruct", "--format", "nifti"),
+    mark("image: DICOM"): ("reconstruct", "--format", "dicom"),
+    mark("image: Interfile (STIR)"): ("reconstruct", "--format", "interfile"),
+    mark("live image: DICOM"): ("export", "--image", "live", "--format", "dicom"),
+    mark("events: PETSIRD"): ("export", "--format", "petsird"),
+    mark("events: CASToR"): ("export", "--format", "castor"),
+    mark("events: SAFIR (STIR)"): ("export", "--format", "safir"),
 }
-"""Words to the command and its ``--format``. Images are made anew from the run, by its defaults."""
+"""Words to the command and its options. The live image is given out as it is stored; the others are
+made anew from the run, by the defaults of `tomoshibi reconstruct`."""

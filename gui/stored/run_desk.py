@@ -142,8 +142,8 @@ class RunDesk(QtWidgets.QWidget):
         )
         called = {tr(one): how for one, how in EXPORTS.items()}
         if what in called:
-            command, name = called[what]
-            self.work(tr("export"), command, self._run, "--format", name)
+            command, *named = called[what]
+            self.work(tr("export"), command, self._run, *named)
 
     def _archive(self) -> None:
         question = tr(

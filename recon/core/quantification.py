@@ -15,9 +15,11 @@ SUV: :mod:`hw.physics.suv`.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -114,6 +116,17 @@ class Patient:
                 f"{MOST_HALF_LIVES:g}. Give the right --injected-at and --decay-reference"
             )
         return suv_per_Bq_per_mL(self.weight_kg, self.injected_Bq, half_lives_since=half_lives)
+
+    def as_metadata(self, start: dt.datetime | None) -> dict[str, Any]:
+        """Return what an image tells of it; ``start``: the run's, None if not known."""
+        facts: dict[str, Any] = {
+            "weight_kg": self.weight_kg,
+            "administered_activity_Bq": self.injected_Bq,
+            "injected_s": self.injected_s,
+        }
+        if start is not None:
+            facts["administered_at"] = (start + dt.timedelta(seconds=self.injected_s)).isoformat()
+        return facts
 
 
 def load_calibration(path: Path) -> ActivityCalibration:

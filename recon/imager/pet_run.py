@@ -13,6 +13,9 @@ from coincidence.events import COINCIDENCE
 from hw.arrays import Records
 from hw.messages.imager import CoincidenceBatch, RunBegin
 from hw.messages.pictures import ImageMessage
+from recon.core.decay import decay_factor
+from recon.core.frame_times import FrameTime
+from recon.core.frames import TimeSelection
 from recon.core.grid import Image
 from recon.core.noise_parts import NoiseParts
 from recon.core.quantification import BQ_PER_ML
@@ -42,6 +45,8 @@ CATCH_UP_EVERY_S = 1.0
 """So often also while new events alone take longer than an image may."""
 
 POLL_S = 0.05
+LEAST_S = 1e-3
+"""Time that an image of no events is said to be of."""
 
 CONCLUDED = 0.8
 """Share of the work done when the corrections are ready."""
@@ -211,6 +216,19 @@ class PetLiveRun(LiveRun):
             plain,
             self._parts(image.fwhm_mm),
             self._parts(0.0),
+            self._time_of(image),
+        )
+
+    def _time_of(self, image: LiveImage) -> FrameTime:
+        """Return when the events of the last image were measured, and its factor for decay; of a
+        window that forgets as if it had all of so many seconds."""
+        end_s = max(image.detector_time_s, LEAST_S)
+        start_s = max(end_s - max(image.window_s, LEAST_S), 0.0)
+        half_life_s, factor = self.begin.half_life_s, 1.0
+        if self.corrections.told().of("decay").applied:
+            factor = decay_factor(TimeSelection.frame(start_s, end_s), half_life_s, 0.0)
+        return FrameTime(
+            start_s, end_s - start_s, decay_factor=factor, prompts=image.prompts_in_window
         )
 
     def _parts(self, fwhm_mm: float) -> NoiseParts | None:
@@ -294,6 +312,8 @@ class PetLiveRun(LiveRun):
         return {
             "algorithm": image.how,
             "scanner": self._imager.lines.system.scanner.name,
+            "tof": self._imager.lines.system.tof is not None,
+            "decay_reference_s": 0.0,
             "unit": self.corrections.unit,
             "voxel_mm": list(self._grid.voxel_mm),
             "window": image.window,

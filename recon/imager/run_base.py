@@ -14,15 +14,18 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from hw.arrays import Records
+from hw.errors import TomoshibiError
 from hw.messages.base import MessageError
 from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd, SinglesBatch
 from hw.messages.pictures import ImageMessage
+from recon.core.frame_times import FrameTime
 from recon.core.grid import Image, ImageGrid, ReconError
 from recon.core.noise_file import write_parts
 from recon.core.noise_parts import NoiseParts
 from recon.exchange.images.nifti import write_nifti
 from recon.imager.region_readings import RegionReadings
 from recon.imager.stream_ledger import LatencyHistogram, Missing, RateMeter, StreamLedger
+from recon.offline.run_facts import run_facts
 
 Batch = CoincidenceBatch | SinglesBatch
 Clock = Callable[[], float]
@@ -44,6 +47,7 @@ class Final(NamedTuple):
     about : metadata of its file; None if no file is to be written
     unfiltered : the image before the filter for display, for a file of its own, or None
     parts, unfiltered_parts : of either, which tell its noise, or None
+    time : when its events were measured; None where the metadata say it
     """
 
     image: Image
@@ -52,6 +56,7 @@ class Final(NamedTuple):
     unfiltered: Image | None = None
     parts: NoiseParts | None = None
     unfiltered_parts: NoiseParts | None = None
+    time: FrameTime | None = None
 
 
 class LiveRun(ABC):
@@ -155,15 +160,7 @@ class LiveRun(ABC):
         made = self._finish(self._ledger.end(end), stopped)
         self.final = self._published(made.image, made.parts, final=True, **made.facts)
         if self.begin.folder and made.about is not None:
-            about = {**made.about, "run": self.begin.run}
-            self._write("live.nii.gz", made.image, about, made.parts)
-            if made.unfiltered is not None:
-                plain = {**about, "post_filter_fwhm_mm": 0.0}
-                plain.pop("relative_noise", None)
-                noise = made.unfiltered_parts
-                if noise is not None:
-                    plain["relative_noise"] = noise.relative(made.unfiltered)
-                self._write("live_unfiltered.nii.gz", made.unfiltered, plain, noise)
+            self._write_files(made, {**made.about, **self._identity(), "run": self.begin.run})
         return self.final
 
     def report(self) -> ImagerReport:
@@ -218,13 +215,37 @@ class LiveRun(ABC):
             **facts,
         )
 
+    def _identity(self) -> dict[str, Any]:
+        """Return what the run's folder says that its images are of."""
+        try:
+            return run_facts(Path(self.begin.folder))
+        except TomoshibiError as error:
+            self.message = f"the final image does not say what it is of: {error}"
+            return {}
+
+    def _write_files(self, made: Final, about: dict[str, Any]) -> None:
+        frames = () if made.time is None else (made.time,)
+        self._write("live.nii.gz", made.image, about, made.parts, frames)
+        if made.unfiltered is None:
+            return
+        plain, noise = {**about, "post_filter_fwhm_mm": 0.0}, made.unfiltered_parts
+        plain.pop("relative_noise", None)
+        if noise is not None:
+            plain["relative_noise"] = noise.relative(made.unfiltered)
+        self._write("live_unfiltered.nii.gz", made.unfiltered, plain, noise, frames)
+
     def _write(
-        self, name: str, image: Image, about: dict[str, Any], parts: NoiseParts | None
+        self,
+        name: str,
+        image: Image,
+        about: dict[str, Any],
+        parts: NoiseParts | None,
+        frames: tuple[FrameTime, ...],
     ) -> None:
         path = Path(self.begin.folder) / "images" / name
         try:
             path.parent.mkdir(exist_ok=True)  # never the run's folder: one put away is gone
-            write_nifti(path, image, self._grid, about)
+            write_nifti(path, image, self._grid, about, frames)
             write_parts(path, [parts])
         except (OSError, ReconError) as error:
             self.message = f"the final image could not be written: {error}"

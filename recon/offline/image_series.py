@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -100,18 +99,7 @@ class Quantifier:
 
     def patient_facts(self) -> dict[str, Any]:
         """Return weight and injected activity for the metadata, if known."""
-        patient = self.patient
-        if patient is None:
-            return {}
-        facts: dict[str, Any] = {
-            "weight_kg": patient.weight_kg,
-            "administered_activity_Bq": patient.injected_Bq,
-            "injected_s": patient.injected_s,
-        }
-        if self.data.start is not None:
-            moment = self.data.start + timedelta(seconds=patient.injected_s)
-            facts["administered_at"] = moment.isoformat()
-        return facts
+        return {} if self.patient is None else self.patient.as_metadata(self.data.start)
 
     def _note_decay(self) -> None:
         if not self.options.decay:

@@ -14,42 +14,17 @@ import pydicom
 import pytest
 
 from daq.cli import main
-from daq.folder.run_config import RunConfig, default_settings
 from daq.folder.run_folder import started_at
 from daq.folder.run_identity import RunIdentity
-from daq.service.run import Run
-from emulator.config import EmulatorConfig
-from emulator.engines.emulation import frames_of_run
-from emulator.engines.prepare import prepare
-from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
+from hw.scanner.preset_file import load_scanner
 from oracles import dicom_suv as viewer
 from recon.core.mu_map import FRAME_KEY
 from rigs.exchange_data import dciodvfy
+from rigs.runs.short_run import emulated
 from rigs.runs.spect_run_folder import CREATED, write_spect_run
 
 FAST = ("--iterations", "1", "--subsets", "1", "--scatter", "none", "--no-block-efficiency")
 CT_FRAME = "1.2.826.0.1.3680043.8.498.77"
-
-
-def emulated(root: Path, name: str, **more: Any) -> Path:
-    """Write a closed run of a point source of O-15 in bench2, 0.31 s."""
-    config = EmulatorConfig(scanner="bench2", phantom="point", activity_Bq=4e6, seed=5)
-    run = Run(
-        RunConfig(
-            scanner_toml=scanner_to_toml_text("bench2"),
-            settings=default_settings(load_scanner("bench2")),
-            run_tag=9,
-            name=name,
-            labels={"nuclide": "O-15"},
-            **more,
-        ),
-        root,
-    )
-    for frames in frames_of_run(prepare(config), config, periods=60, run_tag=9):
-        run.process([bytes(frame) for frame in frames])
-    run.finish()
-    run.write_summary()
-    return run.folder
 
 
 @pytest.fixture(scope="module")

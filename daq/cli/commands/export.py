@@ -1,4 +1,4 @@
-"""Write a run's coincidences in another program's list-mode format.
+"""Write a run's coincidences in another program's list-mode format, or one of its images as it is.
 
 petsird  one file: scanner, prompts, delayeds. No times of events, only of time blocks.
          Read by STIR, YRT-PET and the petsird packages, and back by `tomoshibi import petsird`.
@@ -6,6 +6,9 @@ castor   NAME.Cdh and NAME.Cdf (prompts), with the scanner as PET_TOMOSHIBI_….
          go to CASToR's folder config/scanner. Corrections can be stored with every event.
 safir    STIR's SAFIR format: NAME.clm.safir (prompts, delayeds), crystal map, template, .par for
          STIR's lm_to_projdata. No time of flight.
+
+With --image NAME (live, live_unfiltered, bsrem, …) the image that the run holds is written as
+nifti, dicom or interfile: not made anew, so that a viewer shows what the console showed.
 
 Needs a few MB of memory; writes all or nothing. docs/reconstruction/exchange.md has the
 conventions.
@@ -31,6 +34,7 @@ from daq.cli.common import (
     tell,
     whole,
 )
+from daq.cli.images.stored_images import export_image
 from daq.cli.progress import ProgressLine
 from daq.folder.listing.run_images import EXPORTS
 from hw.bounded_files import FileRefused, read_object
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
     from recon.exchange.scan_facts import ScanFacts
 
 MOST_ENERGY_BINS = 1000
+IMAGE_FORMATS = ("nifti", "dicom", "interfile")
 SUFFIXES = {"petsird": ".petsird", "castor": ".Cdh", "safir": ".clm.safir"}
 
 EXAMPLES = """\
@@ -50,6 +55,7 @@ examples:
   tomoshibi export last --format petsird
   tomoshibi export RUN --format petsird --block-ms 10 --energy-bins 5 --output brain.petsird
   tomoshibi export RUN --format castor --corrections attenuation,randoms --output brain.Cdh
+  tomoshibi export last --image live --format dicom
   tomoshibi export RUN --format safir && lm_to_projdata …     (STIR)
 """
 
@@ -57,10 +63,14 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
-    parser.add_argument("--format", required=True, choices=list(SUFFIXES))
+    parser.add_argument("--format", required=True, choices=[*SUFFIXES, *IMAGE_FORMATS])
+    parser.add_argument("--image", metavar="NAME",
+                        help="an image in RUN/images instead of the events, by its name without "
+                        "ending: live is the last one that the console showed")  # fmt: skip
     parser.add_argument("--output", type=Path, metavar="FILE",
                         help="the file (default: RUN/export/NAME.petsird, .Cdh or "
-                        ".clm.safir; NAME-2 and so on if that is there)")  # fmt: skip
+                        ".clm.safir; NAME-2 and so on if that is there; of an image "
+                        "a NIfTI file, other formats go beside it)")  # fmt: skip
     parser.add_argument("--no-delayeds", action="store_true", help="leave the delayeds out")
     parser.add_argument("--block-ms", type=whole, default=1, metavar="MS",
                         help="petsird: length of a time block, the only time of its events "
@@ -83,9 +93,14 @@ def run(options: argparse.Namespace) -> int:
     from daq.folder.run_folder import run_config
 
     folder = find_run(options.run_folder, options.runs)
+    _check_format(options)
+    if options.image:
+        return export_image(options, folder)
     config = run_config(folder)
     if config.scanner().modality == "SPECT":
-        raise CommandError(f"{folder.name} is a SPECT run: it has no coincidences to export")
+        raise CommandError(
+            f"{folder.name} is a SPECT run: it has no coincidences to export, only images: --image"
+        )
     if options.corrections and options.format != "castor":
         raise CommandError(f"--corrections: {options.format} has no place for them; castor has")
     path = options.output or _new_path(folder, _suffix(options))
@@ -104,6 +119,17 @@ def run(options: argparse.Namespace) -> int:
     words = f"{result['files'][0]}: {result['prompts']} prompts, {result['delayeds']} delayeds"
     finish(options, {"run": str(folder), **result}, words)
     return 1 if result["damaged"] else 0
+
+
+def _check_format(options: argparse.Namespace) -> None:
+    """Refuse a format of images for events, and the other way."""
+    if options.format in IMAGE_FORMATS and not options.image:
+        raise CommandError(
+            f"--format {options.format} is for images: name one with --image, or make one with "
+            "`tomoshibi reconstruct`"
+        )
+    if options.image and options.format not in IMAGE_FORMATS:
+        raise CommandError(f"--image: an image is written as {', '.join(IMAGE_FORMATS)}")
 
 
 def _check_there(folder: Path) -> None:

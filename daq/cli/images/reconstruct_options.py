@@ -218,15 +218,9 @@ def _patient_of_study(folder: Path, data: RunData) -> Patient | None:
     """Return weight and net activity of the run's study, None where it lacks one of them."""
     from daq.folder.identity.study_file import read_study
     from hw.physics.nuclides import nuclide_of
-    from recon.core.quantification import Patient
+    from recon.offline.run_facts import patient_of
 
-    study, (nuclide, _) = read_study(folder), nuclide_of(data.labels)
-    if study is None or study.weight_kg is None or data.start is None or nuclide is None:
-        return None
-    net_Bq, injected_s = study.net_injected_Bq(nuclide.half_life_s), study.injected_s(data.start)
-    if net_Bq is None or net_Bq <= 0 or injected_s is None:
-        return None
-    return Patient(weight_kg=study.weight_kg, injected_Bq=net_Bq, injected_s=injected_s)
+    return patient_of(read_study(folder), data.start, nuclide_of(data.labels)[0])
 
 
 def check_suv(plan: ReconOptions, extras: Extras, data: RunData) -> None:

@@ -74,7 +74,8 @@ def _interfile(made: MadeImage, path: Path) -> Path:
 
 def _with_scatter(metadata: dict[str, Any]) -> dict[str, Any]:
     """Return the metadata with what DICOM requires about scatter."""
-    fraction = metadata["corrections"]["scatter"].get("fraction")
+    said = metadata.get("corrections", {}).get("scatter")
+    fraction = said.get("fraction") if isinstance(said, dict) else None
     return metadata if fraction is None else {**metadata, "scatter_fraction": fraction}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daq.cli.commands.export import SUFFIXES
+from daq.cli.commands.export import IMAGE_FORMATS, SUFFIXES
 from daq.folder.listing.manifest import verify
 from gui.app.window import ConsoleWindow
 from gui.stored.export_formats import EXPORTS
@@ -38,8 +38,10 @@ def press(desk: RunDesk, name: str, pump: Pump) -> str:
 
 
 def test_every_format_that_the_commands_know_is_offered_and_no_other() -> None:
-    assert [name for command, name in EXPORTS.values() if command == "reconstruct"] == [*WRITERS]
-    assert [name for command, name in EXPORTS.values() if command == "export"] == [*SUFFIXES]
+    ways = [how for how in EXPORTS.values() if "--image" not in how]
+    assert [how[-1] for how in ways if how[0] == "reconstruct"] == [*WRITERS]
+    assert [how[-1] for how in ways if how[0] == "export"] == [*SUFFIXES]
+    assert [*WRITERS] == [*IMAGE_FORMATS]
 
 
 def test_each_export_has_a_new_name_and_the_words_say_where(

@@ -1,0 +1,63 @@
+"""`tomoshibi export --image`: an image that a run holds, in another format, as it is."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from daq.cli.common import CommandError, finish
+from daq.cli.images.output_files import check_output
+from daq.folder.listing.run_images import ENDING, EXPORTS, images_of
+
+SERIES_ENDINGS = (ENDING, ".hv", ".dcm", "-dicom")
+
+
+def export_image(options: argparse.Namespace, folder: Path) -> int:
+    """Write the image; its values are those of the file, what it is of is as the run now says."""
+    from daq.folder.run_folder import run_config
+    from recon.exchange.images.formats import write_images
+    from recon.offline.run_facts import run_facts
+    from recon.offline.stored_image import stored_image
+
+    source = _named(folder, options.image)
+    path = _output_of(options, folder)
+    modality = run_config(folder).scanner().modality
+    made = stored_image(source, modality, run_facts(folder))
+    files = write_images(made, path, [options.format])
+    result = {
+        "run": str(folder),
+        "image": str(source),
+        "files": files,
+        "unit": made.metadata["unit"],
+    }
+    finish(options, result, f"{files[0]}: {source.name} of {folder.name}, as it is")
+    return 0
+
+
+def _named(folder: Path, name: str) -> Path:
+    found = {path.name.removesuffix(ENDING): path for path in images_of(folder)}
+    if name not in found:
+        holds = ", ".join(sorted(found)) or "no image"
+        raise CommandError(f"--image {name}: {folder.name} holds {holds}")
+    return found[name]
+
+
+def _output_of(options: argparse.Namespace, folder: Path) -> Path:
+    """Return the NIfTI file beside which it goes: as named, or the first free one."""
+    if options.output is not None:
+        path = check_output(options.output)
+        if not _free(path):
+            raise CommandError(f"--output {path} is there already: give another name")
+        return path
+    number, path = 1, folder / EXPORTS / f"{options.image}{ENDING}"
+    while not _free(path):
+        number += 1
+        path = path.with_name(f"{options.image}-{number}{ENDING}")
+    return check_output(path)
+
+
+def _free(path: Path) -> bool:
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    return not any(
+        path.with_name(f"{stem}{ending}").exists() for ending in (*SERIES_ENDINGS, ".nii")
+    )
