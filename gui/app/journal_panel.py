@@ -48,7 +48,11 @@ class JournalPanel(Panel):
         ):
             header.setSectionResizeMode(column, mode)
             header.resizeSection(column, width)
-        header.sectionResized.connect(self._wrap_anew)
+        self.table.setWordWrap(True)
+        self._wrapping = QtCore.QTimer(self)  # once Qt has laid out the page
+        self._wrapping.setSingleShot(True)
+        self._wrapping.timeout.connect(self._wrap_anew)
+        header.sectionResized.connect(lambda *_: self._wrapping.start(0))
         self.body.addWidget(self.table, 1)
         self.body.addWidget(self.marker)
         self.entries: deque[JournalEntry] = deque(maxlen=KEPT)
@@ -105,7 +109,9 @@ class JournalPanel(Panel):
         self.table.scrollToBottom()
 
     def _wrap_anew(self) -> None:
+        """Wrap to the width that there is now; the newest stays in view."""
         self.table.resizeRowsToContents()
+        self.table.doItemsLayout()
         self.table.scrollToBottom()
 
 

@@ -111,6 +111,8 @@ class Pages(QtWidgets.QWidget):
             return
         if name != self.current:
             self._before, self.current = self.current or name, name
+        # else Qt would hand it to the next field, and keys would be typed there
+        self._stack.setFocus(QtCore.Qt.FocusReason.OtherFocusReason)
         page.arrange()
         self._stack.setCurrentWidget(page.widget)
         self.rail.light(name)

@@ -12,6 +12,7 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.app.control_button import ControlButton
 from gui.app.hold_button import HOLD_S, HoldButton
+from gui.app.run_words import reason_of, silence_of
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel, ReasonLabel
 from gui.kit.product_mark import PRODUCT, Mark
@@ -72,69 +73,6 @@ def _rule() -> QtWidgets.QFrame:
     rule.setFixedWidth(1)
     rule.setStyleSheet(f"background: {theme.LINE};")
     return rule
-
-
-def _silence(telemetry: Telemetry) -> str:
-    """Return what should be heard in the run and is not, worst first; "" if all is."""
-    words = [
-        tr(
-            "{value} for {age}",
-            value="no data" if name == "data" else f"{name} silent",
-            age=age_text(seconds),
-        )
-        for name, seconds in telemetry.silent.items()
-    ]
-    return f"✗ {', '.join(words)}" if words else ""
-
-
-def _reason(telemetry: Telemetry) -> str:
-    """Return the reason of the state; while the final image is made, its progress."""
-    if telemetry.state == "stopping" and telemetry.finishing > 0:
-        return tr("finishing the image, {value:.0f} %", value=100 * telemetry.finishing)
-    return telemetry.reason or _segments(telemetry) or _checks(telemetry) or _end(telemetry)
-
-
-def _checks(telemetry: Telemetry) -> str:
-    """Return what to look at before a start; the page of the study has all of it."""
-    if telemetry.state == "closed":
-        return ""
-    wrong = [check for check in telemetry.checks if check.state != "ok"]
-    wrong.sort(key=lambda check: check.state != "stops")
-    sign = "✗" if wrong and wrong[0].state == "stops" else "⚠"
-    return f"{sign} {'; '.join(f'{one.name}: {one.words}' for one in wrong)}" if wrong else ""
-
-
-def _end(telemetry: Telemetry) -> str:
-    """Return by which counts or noise the run will end, and how far it is; "" by neither."""
-    if telemetry.state not in ("armed", "running"):
-        return ""
-    until, parts = telemetry.until, []
-    if until.counts:
-        parts.append(
-            tr(
-                "{counts:,} counts ({counted:,} now)",
-                counts=until.counts,
-                counted=telemetry.counted,
-            )
-        )
-    if until.noise_percent:
-        now = f"{telemetry.noise_percent:.3g} %" if telemetry.noise_percent else tr("not known")
-        parts.append(
-            tr("{noise_percent:g} % noise ({now} now)", noise_percent=until.noise_percent, now=now)
-        )
-    return tr("until {join}", join=" or ".join(parts)) if parts else ""
-
-
-def _segments(telemetry: Telemetry) -> str:
-    """Return that a run was interrupted, where and for how long; "" if it was not."""
-    gaps = telemetry.interruptions
-    if not gaps:
-        return ""
-    last = gaps[-1]
-    words = tr("⚠ segment {value} since {clock}", value=len(gaps) + 1, clock=clock_text(last.at_s))
-    return tr(
-        "{words}: no data for {age}, {why}", words=words, age=age_text(last.away_s), why=last.why
-    )
 
 
 class RunBar(QtWidgets.QFrame):
@@ -314,11 +252,11 @@ class RunBar(QtWidgets.QFrame):
             return
         look = theme.STATE_LOOKS[telemetry.state]
         if state == "connected":
-            silence = _silence(telemetry)
+            silence = silence_of(telemetry)
             alarmed = telemetry.state == "error" or bool(silence)
             self.state.show_text(look.text, theme.ALARM if silence else look.colour)
             colour = theme.ALARM if alarmed else theme.DIM
-            self.reason.show_text(silence or _reason(telemetry), colour)
+            self.reason.show_text(silence or reason_of(telemetry), colour)
         else:
             self.state.show_text(f"{look.word}?", theme.FAINT)
             reason = link.fault or tr("last known state, {age} old", age=age_text(link.age_s))

@@ -240,7 +240,7 @@ class CommandDesk:
                 tr(
                     "✗ {name} refused: {value}",
                     name=command.name,
-                    value=reply.reason or "no reason given",
+                    value=reply.reason or tr("no reason given"),
                 ),
                 "alarm",
             )

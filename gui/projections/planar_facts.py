@@ -24,7 +24,9 @@ TEACHES = {
     ),
     mark("Age"): mark("Seconds since these pictures were published."),
 }
-NOT_CORRECTED = ("uniformity", "scatter", "attenuation", "decay", mark("dead time"))
+NOT_CORRECTED = (
+    mark("uniformity"), mark("scatter"), mark("attenuation"), mark("decay"), mark("dead time"),
+)  # fmt: skip
 
 
 class ProjectionFacts(FactsColumn):
@@ -70,7 +72,7 @@ class ProjectionFacts(FactsColumn):
 
 def _angle(angles: Angles, *, started: bool) -> tuple[str, str]:
     if not angles:
-        return "fixed", ""
+        return tr("fixed"), ""
     told = [angle for angle in angles if angle is not None]
     if not started:
         return tr("not told yet"), theme.DIM

@@ -114,3 +114,23 @@ def test_a_held_key_is_let_go_as_the_focus_leaves(
     box = QtWidgets.QApplication.activeModalWidget()
     assert box is not None
     box.close()
+
+
+def test_a_page_that_is_shown_takes_no_key_for_itself(
+    endpoints: Endpoints, running: Feeder, pump: Pump, no_stray_exceptions: None
+) -> None:
+    """A field that had the focus by itself would take the next page's key as a letter."""
+    window = opened(endpoints, pump)
+    held = {}
+    for number, name in enumerate(window.pages.names, start=1):
+        window.pages.show_page(window.pages.names[0])
+        pump(lambda: True)
+        for code in (getattr(Key, f"Key_{number}"), Key.Key_1):
+            key(window, code)
+            pump(lambda: True)
+        if window.pages.current != window.pages.names[0]:
+            held[name] = type(window.focusWidget()).__name__
+    window.leaving = True
+    window.close()
+    window.deleteLater()
+    assert not held

@@ -493,6 +493,15 @@ SCENARIOS = {
     "spect": lambda: Script(settings=SPECT),
     "head": lambda: single_photons("Lu-177", 1, [123.4]),
     "columns": lambda: single_photons("Tc-99m", 9, [float(10 * k - 40) for k in range(9)]),
+    "silences": lambda: Script(
+        silences={
+            "source emulator": 3.0,
+            "data": 2.4,
+            "imager": 5.1,
+            "module 7": 9.0,
+            "12 modules": 1.2,
+        },
+    ),
     "idle": lambda: Script(
         state="idle",
         run="",

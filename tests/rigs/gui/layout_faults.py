@@ -1,11 +1,15 @@
-"""What is wrong with how a window's widgets lie: cut text, widgets upon each other or outside."""
+"""What is wrong with how a window's widgets lie: cut text, widgets upon each other or outside.
+
+Of a table: headers that are cut, rows that are not as high as their wrapped words, and cells that
+are cut without a tool tip that has all of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
 
-from pyqtgraph.Qt import QtCore, QtWidgets
+from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit.panels import ElidedLabel
 
@@ -18,7 +22,7 @@ def layout_faults(window: QtWidgets.QWidget) -> list[str]:
     request = QtCore.QEvent.Type.LayoutRequest.value
     QtCore.QCoreApplication.sendPostedEvents(None, request)  # of words that just changed
     seen = [w for w in window.findChildren(QtWidgets.QWidget) if _is_seen(w, window)]
-    return sorted({*_cut(seen), *_outside(seen, window), *_overlaps(seen)})
+    return sorted({*_cut(seen), *_cut_in_tables(seen), *_outside(seen, window), *_overlaps(seen)})
 
 
 def _is_seen(widget: QtWidgets.QWidget, window: QtWidgets.QWidget) -> bool:
@@ -39,6 +43,51 @@ def _cut(widgets: list[QtWidgets.QWidget]) -> Iterator[str]:
             room, needed = widget.width(), widget.minimumSizeHint().width()
             if room + SLACK_PX < needed:
                 yield f"cut: {_words(widget)} needs {needed} px, has {room}"
+
+
+def _cut_in_tables(widgets: list[QtWidgets.QWidget]) -> Iterator[str]:
+    for table in widgets:
+        if isinstance(table, QtWidgets.QTableWidget):
+            if table.horizontalHeader().isVisible():
+                yield from _cut_headers(table)
+            for row in (row for row in range(table.rowCount()) if _is_in_view(table, row)):
+                yield from _cut_in_row(table, row)
+
+
+def _is_in_view(table: QtWidgets.QTableWidget, row: int) -> bool:
+    top = table.rowViewportPosition(row)
+    return top + table.rowHeight(row) > 0 and top < table.viewport().height()
+
+
+def _cut_headers(table: QtWidgets.QTableWidget) -> Iterator[str]:
+    header = table.horizontalHeader()
+    for column in range(table.columnCount()):
+        item = table.horizontalHeaderItem(column)
+        if item is None or table.isColumnHidden(column):
+            continue
+        room = header.sectionSize(column)
+        needed = max(map(header.fontMetrics().horizontalAdvance, item.text().split("\n")))
+        if room + SLACK_PX < needed:
+            yield f"cut: header {item.text()!r} needs {needed} px, has {room}"
+
+
+def _cut_in_row(table: QtWidgets.QTableWidget, row: int) -> Iterator[str]:
+    high, needed = table.rowHeight(row), table.sizeHintForRow(row)
+    if table.wordWrap() and high + SLACK_PX < needed:
+        yield f"cut: {_row_words(table, row)!r} needs {needed} px of height, has {high}"
+    for column in range(table.columnCount()):
+        item = table.item(row, column)
+        if item is None or not item.text() or item.toolTip() or table.isColumnHidden(column):
+            continue
+        room = table.columnWidth(column)
+        needed = QtGui.QFontMetrics(item.font()).horizontalAdvance(item.text())
+        if room + SLACK_PX < needed and high < 2 * QtGui.QFontMetrics(item.font()).lineSpacing():
+            yield f"cut: {item.text()!r} needs {needed} px, has {room}, and no tool tip has it"
+
+
+def _row_words(table: QtWidgets.QTableWidget, row: int) -> str:
+    items = (table.item(row, column) for column in range(table.columnCount()))
+    return " ".join(item.text() for item in items if item is not None)
 
 
 def _outside(widgets: list[QtWidgets.QWidget], window: QtWidgets.QWidget) -> Iterator[str]:
