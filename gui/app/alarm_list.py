@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyqtgraph.Qt import QtGui, QtWidgets
+from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.app.alarm_strip import PRIORITY_LOOKS, alarm_facts, alarm_words
 from gui.kit import theme
@@ -36,7 +36,10 @@ class AlarmList(Panel):
             self.table.setColumnWidth(column, width)
         self.table.horizontalHeader().setStretchLastSection(True)
         self.table.setWordWrap(True)
-        self.table.horizontalHeader().sectionResized.connect(lambda *_: self._fit())
+        self._fitting = QtCore.QTimer(self)  # once Qt has laid out the page
+        self._fitting.setSingleShot(True)
+        self._fitting.timeout.connect(self._fit)
+        self.table.horizontalHeader().sectionResized.connect(lambda *_: self._fitting.start(0))
         self.table.setFixedHeight(2 * ROW_PX)
         self.body.addWidget(self.table)
         self._shown: list[tuple[str, ...]] = []

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from pyqtgraph.Qt import QtWidgets
+from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.app.journal_panel import local_time
 from gui.kit import theme
@@ -54,8 +54,10 @@ class AlarmStrip(QtWidgets.QFrame):
         self.setFixedHeight(HEIGHT_PX)
         self.look = CalmLabel(size_px=theme.BASE_PX + 1, bold=True)
         self.words = ElidedLabel(size_px=theme.BASE_PX, bold=True)
-        self.facts = CalmLabel(size_px=theme.SMALL_PX)
+        self.facts = ElidedLabel(size_px=theme.SMALL_PX)
         self.facts.setObjectName("dim")
+        right = QtCore.Qt.AlignmentFlag.AlignRight | QtCore.Qt.AlignmentFlag.AlignVCenter
+        self.facts.setAlignment(right)
         self.answer = self._button(
             tr("Acknowledge {key}", key=KEY), tr("Somebody has seen it; kept in the journal")
         )
@@ -69,7 +71,7 @@ class AlarmStrip(QtWidgets.QFrame):
         row.setContentsMargins(10, 2, 4, 2)
         row.setSpacing(10)
         for widget, share in (
-            (self.look, 0), (self.words, 1), (self.facts, 0), (self.answer, 0), (self.aside, 0),
+            (self.look, 0), (self.words, 5), (self.facts, 4), (self.answer, 0), (self.aside, 0),
         ):  # fmt: skip
             row.addWidget(widget, share)
         self.hide()
@@ -103,7 +105,7 @@ class AlarmStrip(QtWidgets.QFrame):
         self.words.setToolTip(alarm_help(alarm))
         facts = alarm_facts(alarm)
         self.facts.show_text(
-            tr("{facts} · {more} more, key 8", facts=facts, more=more) if more else facts
+            tr("{more} more, key 8 · {facts}", facts=facts, more=more) if more else facts
         )
         self.answer.setEnabled(waits)
         self.aside.setEnabled(alarm.shelved_s == 0)

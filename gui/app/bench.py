@@ -9,6 +9,8 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 
 COLUMNS_PX = [326, 532, 328]
 GAP_PX = 6
+RIGHT_PX = 296
+"""What the counters' words need at the least."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Bench(QtWidgets.QSplitter):
             (panels.counters, 0), (panels.modules, 46), (panels.sorting, 0), (panels.alarms, 0),
             (panels.journal, 54),
         )  # fmt: skip
+        self._right.setMinimumWidth(RIGHT_PX)
         for place, (column, share) in enumerate(
             ((self._left, 28), (self._pictures, 56), (self._right, 28))
         ):

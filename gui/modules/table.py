@@ -9,7 +9,9 @@ from gui.kit.words import tr
 from gui.modules.condition_words import COLUMNS, CONDITION, condition, row
 from hw.messages.modules import ModuleState
 
-_WIDTHS_PX = (30, 178, 58, 52, 48, 58, 72, 54, 62)
+_WIDTHS_PX = (30, 150, 58, 52, 48, 58, 72, 54, 84)
+"""At least; a header in another language may need more."""
+_MARGIN_PX = 10
 
 
 class ModuleTable(QtWidgets.QTableWidget):
@@ -22,15 +24,17 @@ class ModuleTable(QtWidgets.QTableWidget):
         self._shown: list[tuple[str, ...]] = []
         self._modules: list[int] = []
         self.setHorizontalHeaderLabels([tr(title) for title, _ in COLUMNS])
-        for column, ((_, teaches), width) in enumerate(zip(COLUMNS, _WIDTHS_PX, strict=True)):
+        for column, ((title, teaches), width) in enumerate(zip(COLUMNS, _WIDTHS_PX, strict=True)):
             self.horizontalHeaderItem(column).setToolTip(tr(teaches))
-            self.setColumnWidth(column, width)
+            needed = self.horizontalHeader().fontMetrics().horizontalAdvance(tr(title)) + _MARGIN_PX
+            self.setColumnWidth(column, max(width, needed))
         header = self.horizontalHeader()
         header.setSectionResizeMode(CONDITION, QtWidgets.QHeaderView.ResizeMode.Stretch)
         header.setHighlightSections(False)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(21)
         self.setShowGrid(False)
+        self.setWordWrap(False)
         self.setFont(theme.font(theme.BASE_PX))
         self.setEditTriggers(QtWidgets.QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectionBehavior.SelectRows)
@@ -68,7 +72,7 @@ class ModuleTable(QtWidgets.QTableWidget):
             if column != CONDITION and text.startswith("⚠"):
                 marked = theme.WARNING
             item.setForeground(QtGui.QBrush(QtGui.QColor(marked)))
-        self.item(place, CONDITION).setToolTip(words[CONDITION])
+            item.setToolTip(text)
 
     def chosen_modules(self) -> list[int]:
         """Return the modules whose rows are chosen, in order."""

@@ -24,6 +24,7 @@ class WindowTable(QtWidgets.QTableWidget):
         self.verticalHeader().setMinimumSectionSize(ROW_PX)
         self.verticalHeader().setDefaultSectionSize(ROW_PX)
         self.setShowGrid(False)
+        self.setWordWrap(False)
         self.setEditTriggers(QtWidgets.QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.NoSelection)
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
@@ -65,7 +66,7 @@ class WindowTable(QtWidgets.QTableWidget):
             item.setFont(theme.font(theme.SMALL_PX))
             item.setTextAlignment(_alignment(column))
             item.setForeground(QtGui.QColor(look.colour if column == 0 else theme.TEXT))
-            item.setToolTip(window_sentence(window))
+            item.setToolTip(f"{window.name}\n{window_sentence(window)}")
             self.setItem(row, column, item)
 
     def show_rates(self, rates: dict[str, float]) -> None:

@@ -48,7 +48,7 @@ def test_it_says_how_bad_what_why_and_what_to_do(strip: AlarmStrip) -> None:
     assert strip.look.text() == "◆ HIGH"
     assert strip.words.toolTip() == alarm_help(LOST)
     assert "Do: look at the source's process" in alarm_help(LOST)
-    assert strip.facts.text().endswith("4 more, key 8")
+    assert strip.facts.toolTip().startswith("4 more, key 8")
     assert "came first · cause still there" in alarm_facts(LOST)
     assert "×1,204" in alarm_facts(HARMED)
     assert "acknowledged by a technologist" in alarm_facts(HARMED)
