@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F8
 from recon.core.events import EventList, Lors
 from recon.core.grid import Image, ImageGrid
 from recon.core.resolution import GaussianResolution
@@ -28,7 +29,6 @@ from recon.em.problem import EmModel, em_update
 from recon.em.stopping import Step
 from recon.projector.operator import Projector
 
-F8 = npt.NDArray[np.float64]
 RADIUS_MM, HALF_MM = 130.0, 60.0
 GRID = ImageGrid((56, 56, 24), (3.0, 3.0, 4.0))
 FIELD = GRID.cylinder(83.0)

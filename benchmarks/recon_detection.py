@@ -27,6 +27,7 @@ from recon_scatter import evenness, places
 
 from daq.replay.truth_join import CLASSES
 from emulator.physics.materials import MU_WATER_511_PER_MM
+from hw.arrays import F8
 from hw.physics.nuclides import load_nuclide
 from recon.core.events import Lors
 from recon.em.sensitivity_lines import sampled_lines
@@ -36,7 +37,6 @@ from recon.offline.run_data import RunData
 from recon.offline.run_reader import run_data
 from recon.scatter import EnergyWindow, ScatterOptions, ScatterRate, SingleScatter
 
-F8 = npt.NDArray[np.float64]
 SAMPLES = 2_000_000
 RADIAL_MM = np.arange(0.0, 101.0, 10.0)
 TILT_DEG = np.arange(0.0, 33.0, 4.0)

@@ -37,11 +37,11 @@ import numpy as np
 import numpy.typing as npt
 from recon_runs import demo, text_file, tomoshibi
 
+from hw.arrays import F8
 from hw.physics.nuclides import load_nuclide
 from recon import reconstruct
 from recon.offline.run_image import RunImage
 
-Floats = npt.NDArray[np.float64]
 FRAMES = 5
 LENGTH_MM, MU_PER_MM, CONTRAST = 150.0, 0.0096, 4.0
 VOXELS, VOXEL_MM = (110, 110, 78), 2.0
@@ -67,7 +67,7 @@ class Insert(NamedTuple):
     contrast: float
     air: bool = False
 
-    def near(self, points: Floats, more_mm: float) -> npt.NDArray[np.bool_]:
+    def near(self, points: F8, more_mm: float) -> npt.NDArray[np.bool_]:
         """Return which points lie in the sphere or so far around it."""
         away = points - (self.x_mm, self.y_mm, 0.0)
         return np.asarray((away**2).sum(axis=-1) < (self.diameter_mm / 2 + more_mm) ** 2)
@@ -80,12 +80,12 @@ class Scene:
     radii_mm: tuple[float, float]
     inserts: tuple[Insert, ...] = ()
 
-    def inside(self, points: Floats, less_mm: float) -> npt.NDArray[np.bool_]:
+    def inside(self, points: F8, less_mm: float) -> npt.NDArray[np.bool_]:
         """Return which points lie in the cylinder and so far from its surface."""
         x, y = (points[..., k] / (self.radii_mm[k] - less_mm) for k in range(2))
         return np.asarray((x**2 + y**2 < 1) & (abs(points[..., 2]) < LENGTH_MM / 2 - less_mm))
 
-    def free(self, points: Floats) -> npt.NDArray[np.bool_]:
+    def free(self, points: F8) -> npt.NDArray[np.bool_]:
         """Return which points belong to the background."""
         found = self.inside(points, FREE_MM)
         for insert in self.inserts:
@@ -136,7 +136,7 @@ SCENES = {
 }
 
 
-def points_of(grid: Any) -> Floats:
+def points_of(grid: Any) -> F8:
     """Return the voxels' middles, (x, y, z, 3) mm."""
     return np.stack(np.broadcast_arrays(*grid.axes_mm()), axis=-1).astype(np.float64)
 
@@ -155,7 +155,7 @@ def mu_map(folder: Path, name: str) -> Path:
     return path
 
 
-def figures(scene: Scene, image: Floats, points: Floats, true: float) -> dict[str, float]:
+def figures(scene: Scene, image: F8, points: F8, true: float) -> dict[str, float]:
     """Return all measures of one image."""
     free, radius = scene.free(points), np.hypot(points[..., 0], points[..., 1])
     level = float(image[free & (radius < 60)].mean())

@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 
+from hw.arrays import F8
 from recon import open_run, reconstruct
 
-Floats = npt.NDArray[np.float64]
 VOLUME_ML = np.pi * 100.0**2 * 150.0 / 1000.0
 ALIKE = "osem"
 """The image with the choices of the delivered one, of which DICOM files are made, too."""
@@ -69,7 +69,7 @@ def main() -> None:
                 print(line(folder.name, f"{name}, DICOM", *seen, truth, made.metadata), flush=True)
 
 
-def read(path: Path) -> tuple[Floats, list[Floats]]:
+def read(path: Path) -> tuple[F8, list[F8]]:
     """Return an image of a file, and its voxels' places from its middle."""
     loaded = nib.load(path)
     image = np.asarray(loaded.dataobj, dtype=np.float64)
@@ -79,7 +79,7 @@ def read(path: Path) -> tuple[Floats, list[Floats]]:
     ]
 
 
-def read_dicom(folder: Path) -> tuple[Floats, list[Floats]]:
+def read_dicom(folder: Path) -> tuple[F8, list[F8]]:
     """Return what a viewer makes of the planes in a folder: rescaled, at their own places."""
     planes = sorted(map(pydicom.dcmread, folder.rglob("*.dcm")), key=lambda one: one.SliceLocation)
     values = [p.pixel_array * float(p.RescaleSlope) + float(p.RescaleIntercept) for p in planes]
@@ -91,7 +91,7 @@ def read_dicom(folder: Path) -> tuple[Floats, list[Floats]]:
 
 
 def line(
-    name: str, which: str, image: npt.NDArray[Any], axes: list[Floats], truth: float,
+    name: str, which: str, image: npt.NDArray[Any], axes: list[F8], truth: float,
     told: dict[str, Any],
 ) -> str:  # fmt: skip
     """Return one row of the table."""

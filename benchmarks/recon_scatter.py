@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.replay.truth_join import CLASSES
+from hw.arrays import F8
 from hw.wire.protocol import TICK_PS_NUM, TICK_PS_SHIFT
 from recon.core.correction_record import Corrections
 from recon.core.events import Lors
@@ -47,7 +48,6 @@ from recon.scatter import EnergyRate, ScatterRate
 from recon.scatter.rate import mean_factor
 from recon.scatter.tails import as_measured
 
-F8 = npt.NDArray[np.float64]
 KINDS: dict[str, Scatter] = {"off": "none", "simulated": "sss", "energies": "energy"}
 PLAN = ReconOptions(psf_fwhm_mm=4.0, decay=False, calibration=False)
 RADIAL_MM = np.linspace(0.0, 125.0, 11)

@@ -13,7 +13,8 @@ import numpy as np
 
 from coincidence.events import FLAG_DELAYED, crystal_of, write_pair
 from coincidence.pairs import MOST_NEAR
-from hw.jit import Array, kernel
+from hw.arrays import Array
+from hw.jit import kernel
 
 DELAYEDS, START, NEEDED, CROWDED = range(4)
 """Places in a result of :func:`pair_delayeds`."""

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hw.jit import Array, kernel
+from hw.arrays import Array, Records
+from hw.jit import kernel
 
 SINGLE = np.dtype(
     [
@@ -120,7 +121,6 @@ def angles_of_singles(
     return found
 
 
-Records = npt.NDArray[np.void]
 Words = npt.NDArray[np.int64]
 _LEAST = 1 << 14
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from coincidence.events import CRYSTAL_FIELD, SINGLE, Records, Rotation, Words, as_words
-from hw.jit import Array, kernel
+from coincidence.events import CRYSTAL_FIELD, SINGLE, Rotation, Words, as_words
+from hw.arrays import Array, Records
+from hw.jit import kernel
 
 _CROWDED = 64  # mean of the square of a bucket's occupancy per single; a steady stream has about 1
 _NEVER = np.int64(2**63 - 1)

@@ -19,13 +19,13 @@ from coincidence.events import (
     END_OF_TIME_PS,
     ENERGY_FIELD,
     ENERGY_SHIFT,
-    Records,
     Words,
     as_words,
 )
 from coincidence.pairs import POLICY_NUMBERS, pair_prompts
 from coincidence.select import window_dkeV
-from hw.jit import Array, kernel
+from hw.arrays import Array, Records
+from hw.jit import kernel
 from hw.messages.sort_settings import SortSettings
 
 _PIECE = 1 << 17

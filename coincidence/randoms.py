@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hw.jit import Array, kernel
+from hw.arrays import F8, I8, Array
+from hw.jit import kernel
 
 
 @kernel
@@ -79,8 +80,6 @@ def count_delayeds(delayeds: Array, module_of: Array, crystals: Array, pairs: Ar
         pairs[min(m, n), max(m, n)] += 1
 
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 FAN_STEPS = 1_000
 FAN_TOLERANCE = 1e-12
 
@@ -139,8 +138,8 @@ def _poisson_deviance(counted: int, expected: float) -> float:
 
 
 def singles_rate_randoms(
-    products: Ints, allowed: npt.NDArray[np.bool_], *, window_ps: int, slice_ps: int
-) -> Floats:
+    products: I8, allowed: npt.NDArray[np.bool_], *, window_ps: int, slice_ps: int
+) -> F8:
     """Return the expected randoms of each allowed module pair, (modules, modules), row < column.
 
     R_mn = Σ over slices of 2τ · N_m · N_n / Δt, the singles-rate estimate of C. W. Stearns et al.,
@@ -158,18 +157,16 @@ class FanRates:
     rate : (n_crystals,) f8; residual : largest |Σ_j r_i r_j − D_i| of a module, over all delayeds
     """
 
-    rate: Floats
+    rate: F8
     residual: float
 
-    def lines(
-        self, crystal_a: npt.NDArray[np.integer], crystal_b: npt.NDArray[np.integer]
-    ) -> Floats:
+    def lines(self, crystal_a: npt.NDArray[np.integer], crystal_b: npt.NDArray[np.integer]) -> F8:
         """Return the expected delayeds on each LOR, (n,) f8; LORs must be of allowed pairs."""
         return np.asarray(self.rate[crystal_a] * self.rate[crystal_b])
 
 
 def fan_sum_rates(
-    crystal_delayeds: Ints | Floats,
+    crystal_delayeds: I8 | F8,
     module_of: npt.NDArray[np.uint16],
     allowed: npt.NDArray[np.bool_],
 ) -> FanRates:

@@ -31,9 +31,10 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence import events
-from coincidence.events import SINGLE, WINDOW_SHIFT, Records, Rotation, as_words
+from coincidence.events import SINGLE, WINDOW_SHIFT, Rotation, as_words
+from hw.arrays import F4, Array, Records
 from hw.errors import TomoshibiError
-from hw.jit import Array, kernel
+from hw.jit import kernel
 from hw.messages.sort_settings import SettingsError, SortSettings
 from hw.physics.constants import REFERENCE_KEV
 
@@ -46,8 +47,6 @@ LONGEST_ps = 1e6
 DOI_BINS = 8
 POSITIONS, NO_CRYSTAL = 4096, 65535
 """Raw positions that the wire can name, and the crystal of one that is none."""
-
-Floats = npt.NDArray[np.float32]
 
 
 class CalibrationError(TomoshibiError, ValueError):
@@ -72,13 +71,13 @@ class Calibration:
         for none; None if the wire carries crystals
     """
 
-    gain: Floats
+    gain: F4
     skew_ps: npt.NDArray[np.int32]
-    curvature: Floats = field(default_factory=_none)
-    walk_ps: Floats = field(default_factory=_none)
+    curvature: F4 = field(default_factory=_none)
+    walk_ps: F4 = field(default_factory=_none)
     masked: npt.NDArray[np.bool_] = field(default_factory=_none)
-    doi_gain: Floats = field(default_factory=_none)
-    doi_ps: Floats = field(default_factory=_none)
+    doi_gain: F4 = field(default_factory=_none)
+    doi_ps: F4 = field(default_factory=_none)
     crystal_map: npt.NDArray[np.uint16] | None = None
 
     def __post_init__(self) -> None:

@@ -20,14 +20,14 @@ from coincidence.events import (
     END_OF_TIME_PS,
     SINGLE,
     TRIPLE,
-    Records,
     Rotation,
     Words,
     as_words,
     empty_singles,
 )
 from coincidence.pairs import POLICY_NUMBERS, pair_prompts
-from hw.jit import Array, kernel
+from hw.arrays import Array, Records
+from hw.jit import kernel
 from hw.messages.sort_settings import SortSettings
 
 _INITIAL_ROOM = 1 << 14

@@ -1,7 +1,7 @@
 """Reading files that may be damaged or hostile: what they cost is known before they are decoded.
 
-The reader says how much it can be at most; a file that holds, or declares, more is refused before
-anything is allocated. Only regular files are read: a pipe would be waited for without end. Every
+The reader states a maximum size; a file that holds, or declares, more is refused before anything
+is allocated. Only regular files are read: a pipe could block for ever. Every
 way in which a file can be wrong is one error, :class:`FileRefused`, whose words the reader puts
 into its own.
 """
@@ -49,7 +49,7 @@ class FileRefused(TomoshibiError, ValueError):
 def regular_file(path: Path, *, most_bytes: int | None = None) -> Iterator[BinaryIO]:
     """Open a file that is no pipe, device, socket or folder, and not larger; raises FileRefused.
 
-    It is opened without waiting, and looked at once it is open, when nobody can exchange it.
+    It is opened without waiting and checked once open, when nobody can swap it.
     """
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

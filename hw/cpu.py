@@ -1,4 +1,4 @@
-"""What processor this is: for figures measured on it, and for machine code compiled for it."""
+"""Which processor this is: for measured figures, and for machine code compiled for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def cpu_model() -> str:
-    """Return the processor's name, as its maker calls it; "unknown" where the system tells none."""
+    """Return the processor's name as its maker gives it; "unknown" if the system does not say."""
     return _first("model name") or platform.processor() or "unknown"
 
 

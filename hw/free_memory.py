@@ -1,7 +1,7 @@
 """Gives memory that a process has freed back to the system.
 
-The C library keeps what is freed for later use, in pieces between what is in use; a process that
-takes runs for weeks would seem to grow: acquisition by half a MiB a run, with not one object more.
+The C library keeps freed memory for later use, scattered between blocks in use, so that a process
+that takes runs for weeks seems to grow: the acquisition by half a MiB a run, with no more objects.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _last_s = float("-inf")
 
 
 def give_back_free_memory() -> bool:
-    """Give it back, at most every ``LEAST_S``; takes about a millisecond.
+    """Give freed memory back, at most once per ``LEAST_S``; takes about a millisecond.
 
-    Returns whether anything was done: elsewhere than with glibc there is nothing to do.
+    Returns whether anything was done; without glibc nothing is.
     """
     global _last_s
     now_s = time.monotonic()

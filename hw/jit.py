@@ -14,16 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy.typing as npt
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 from numba.core.types import IntegerLiteral
 
 from hw.kernel_cache import KernelCache
 from hw.private_place import cache_root as cache_root
-
-Array = npt.NDArray[Any]
-"""An array argument of a kernel; its docstring gives shape and dtype."""
 
 Record = Any
 """One record of a structured array inside a kernel."""

@@ -177,9 +177,9 @@ def _of_type(argument: Any) -> str:
 
 
 class KernelCache(NullCache):
-    """One kernel's cache, as numba's dispatcher wants it.
+    """The cache of one kernel, with the interface that numba's dispatcher expects.
 
-    inner : whether what is looked for is without a way in from Python; set before each look
+    inner : whether to look for code that Python cannot call; set before each look
     """
 
     def __init__(self, kernel: Any) -> None:
@@ -233,7 +233,7 @@ def file_stem(kernel: Any) -> str:
 
 
 def _read(path: Path, target_context: Any) -> Any:
-    """Return what a file holds; None without it, where it is torn or of modules that have gone."""
+    """Return what a file holds; None if it is missing, torn, or needs modules that are gone."""
     try:
         content = path.read_bytes()
         if time.time() - path.stat().st_mtime > _DAY_S:
@@ -244,7 +244,7 @@ def _read(path: Path, target_context: Any) -> Any:
 
 
 def _locked(path: Path) -> IO[bytes]:
-    """Return the lock for compiling ``path``, when it is ours or has been waited for in vain."""
+    """Return the lock for compiling ``path`` once it is ours, or waiting for it has timed out."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_suffix(".lock").open("ab")
     deadline = time.monotonic() + WAIT_S

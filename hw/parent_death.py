@@ -1,4 +1,4 @@
-"""A child process that ends when the one that started it does, however that came to its end."""
+"""A child process that ends when its parent does, however the parent ended."""
 
 from __future__ import annotations
 

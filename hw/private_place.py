@@ -71,14 +71,14 @@ def check_private(folder: Path) -> None:
 
 
 def _way_to(folder: Path) -> Iterator[Path]:
-    """Yield all folders and links above, as named and as they are."""
+    """Yield all folders and links above a path, as named and as resolved."""
     yield from folder.absolute().parents
     yield from folder.resolve().parents
 
 
 @functools.cache
 def _systems_users() -> tuple[int, ...]:
-    """Return whose folders are the system's: root's, and in a container those of who is outside."""
+    """Return the owners of system folders: root, and in a container the user outside it."""
     try:
         known = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
         unmapped = int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="ascii"))
@@ -132,7 +132,7 @@ def _opened_private(path: str, flags: int) -> int:
 
 @contextlib.contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Make a private folder, and keep out others who come by this way, too, until the end.
+    """Make a private folder and hold its lock, against others who do the same, until the end.
 
     Raises
     ------

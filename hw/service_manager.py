@@ -21,7 +21,7 @@ SIGNS_A_LIMIT = 4
 
 
 class ServiceManager:
-    """The way to the service manager.
+    """The connection to the service manager (systemd).
 
     Parameters
     ----------

@@ -9,9 +9,8 @@ not.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from hw.arrays import F8
 
 PROFILE_mm = 4.0
 FLAT_SHARE = 0.3
@@ -25,7 +24,7 @@ _AT_ONCE = 1 << 16
 _RIDGE = 1e-6
 
 
-def centre_and_spread(start_mm: Floats, along_mm: Floats) -> tuple[Floats, Floats]:
+def centre_and_spread(start_mm: F8, along_mm: F8) -> tuple[F8, F8]:
     """Return centre (3,) and covariance (3, 3) in mm of the activity, from lines without times.
 
     Each line passes its decay at a place x; across the line, P·x is known exactly, P = 1 − u·uᵀ.
@@ -54,9 +53,7 @@ def centre_and_spread(start_mm: Floats, along_mm: Floats) -> tuple[Floats, Float
     return centre, vectors @ np.diag(values) @ vectors.T
 
 
-def axial_profile(
-    start_mm: Floats, along_mm: Floats, centre_mm: Floats, *, axial_mm: float
-) -> tuple[Floats, Floats]:
+def axial_profile(start_mm: F8, along_mm: F8, centre_mm: F8, *, axial_mm: float) -> tuple[F8, F8]:
     """Return z (k,) in mm and the activity there, (k,), in any unit.
 
     Nearly flat lines are counted where they pass the centre's axis. A line that rises by d is
@@ -75,7 +72,7 @@ def axial_profile(
     return middle, counts / np.maximum(share, _LEAST_SENSITIVITY)
 
 
-def mean_places(start_mm: Floats, along_mm: Floats, *, axial_mm: float) -> Floats:
+def mean_places(start_mm: F8, along_mm: F8, *, axial_mm: float) -> F8:
     """Return where on each line its annihilations are on average, (n,), as a share of the line.
 
     The mean of s under exp(−½·d(s)²)·h(z(s)), d the distance from the centre in σ of the ellipse
@@ -99,7 +96,7 @@ def mean_places(start_mm: Floats, along_mm: Floats, *, axial_mm: float) -> Float
     return found
 
 
-def _z_at_axis(start_mm: Floats, along_mm: Floats, centre_mm: Floats) -> Floats:
+def _z_at_axis(start_mm: F8, along_mm: F8, centre_mm: F8) -> F8:
     across = along_mm[:, :2]
     s = ((centre_mm[:2] - start_mm[:, :2]) * across).sum(axis=1) / (across**2).sum(axis=1)
     return np.asarray(start_mm[:, 2] + s * along_mm[:, 2])

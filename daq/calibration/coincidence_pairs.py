@@ -18,11 +18,11 @@ from daq.folder import raw_log as rawlog
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig, checked_settings
 from daq.path.pipeline import Pipeline
+from hw.arrays import F8
 from hw.messages.sort_settings import SortSettings
 from hw.physics.constants import LIGHT_MM_PER_PS
 from hw.scanner.geometry import Geometry, build_geometry
 
-Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 SourceShape = Literal["point", "cylinder", "all"]
 Position = tuple[float, float, float]
@@ -107,7 +107,7 @@ def expected_tof_ps(
     *,
     source: SourceShape,
     position_mm: Position = (0.0, 0.0, 0.0),
-) -> Floats:
+) -> F8:
     """Return the mean t_b − t_a that each pair's geometry gives, (n,) ps.
 
     With p(s) = a + s·(b − a), Δt = (1 − 2·s₀)·|b − a|/c where s₀ is the mean place of the line's
@@ -124,11 +124,11 @@ def expected_tof_ps(
         weighted = along * (1.0, 1.0, 1.0 if source == "point" else 0.0)
         place = (weighted * (np.asarray(position_mm) - start)).sum(axis=1)
         place /= (weighted * along).sum(axis=1)
-    result: Floats = (1 - 2 * place) * np.sqrt((along**2).sum(axis=1)) / LIGHT_MM_PER_PS
+    result: F8 = (1 - 2 * place) * np.sqrt((along**2).sum(axis=1)) / LIGHT_MM_PER_PS
     return result
 
 
-def _ends_mm(pairs: npt.NDArray[np.void], geometry: Geometry) -> list[Floats]:
+def _ends_mm(pairs: npt.NDArray[np.void], geometry: Geometry) -> list[F8]:
     """Return where the photons were absorbed, (n, 3) mm each, at the depth bins' depths."""
     return [
         geometry.crystal_front_mm[pairs[f"crystal_{side}"]].astype(np.float64)

@@ -24,8 +24,7 @@ import numpy.typing as npt
 from daq.calibration.trigger_rates import TriggerRates
 from daq.folder.calibration_arrays import CalibrationSetError
 from daq.folder.calibration_set import Status
-
-Floats = npt.NDArray[np.float64]
+from hw.arrays import F8
 
 LEAST_COUNTS = 100
 """Counts that a slice needs to be used: fewer are not normally distributed."""
@@ -64,16 +63,16 @@ class ModelFit:
     log_likelihood : for normally distributed counts, up to a constant
     """
 
-    tau_s: Floats
-    tau_error_s: Floats
-    n0_cps: Floats
-    background_cps: Floats
-    chi2: Floats
-    dof: Floats
-    log_likelihood: Floats
+    tau_s: F8
+    tau_error_s: F8
+    n0_cps: F8
+    background_cps: F8
+    chi2: F8
+    dof: F8
+    log_likelihood: F8
 
 
-def measured_rate(n: Floats, tau_s: Floats, model: DeadTimeModel) -> Floats:
+def measured_rate(n: F8, tau_s: F8, model: DeadTimeModel) -> F8:
     """Return the recorded rate m at true rates n, both in 1/s."""
     if model == DeadTimeModel.PARALYSABLE:
         return np.asarray(n * np.exp(-n * tau_s))
@@ -113,13 +112,13 @@ class _Guess:
     background.
     """
 
-    n0: Floats
-    x: Floats
-    b: Floats
-    top: Floats
+    n0: F8
+    x: F8
+    b: F8
+    top: F8
 
     @property
-    def tau_s(self) -> Floats:
+    def tau_s(self) -> F8:
         return self.x / (self.n0 * self.top)
 
 
@@ -171,7 +170,7 @@ def _equations(
     model: DeadTimeModel,
     guess: _Guess,
     size: int,
-) -> tuple[Floats, Floats]:
+) -> tuple[F8, F8]:
     """Return the normal matrices (m, size, size) and right sides (m, size)."""
     expected, variance, by_n, by_tau = _predict(guess, rates, model)
     weight = np.where(used, 1 / np.maximum(variance, 1e-3), 0.0)
@@ -186,7 +185,7 @@ def _equations(
     return normal, np.einsum("msi,ms,ms->mi", jacobian, weight, rates.counts - expected)
 
 
-def _tau_error_s(guess: _Guess, normal: Floats) -> Floats:
+def _tau_error_s(guess: _Guess, normal: F8) -> F8:
     """Return τ's standard error from the covariance of (ln n₀, x): τ = x·exp(−ln n₀)/top."""
     covariance = np.linalg.inv(normal)[:, :2, :2]
     gradient = np.stack([-guess.tau_s, 1 / (guess.n0 * guess.top)], axis=1)
@@ -194,9 +193,7 @@ def _tau_error_s(guess: _Guess, normal: Floats) -> Floats:
     return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
 
 
-def _predict(
-    guess: _Guess, rates: TriggerRates, model: DeadTimeModel
-) -> tuple[Floats, Floats, Floats, Floats]:
+def _predict(guess: _Guess, rates: TriggerRates, model: DeadTimeModel) -> tuple[F8, F8, F8, F8]:
     """Return expected counts, their variance, and the rate's derivatives by n and by τ."""
     n = guess.n0[:, None] * rates.activity + guess.b[:, None]
     load = n * guess.tau_s[:, None]
@@ -212,11 +209,11 @@ def _predict(
     return expected, expected * np.clip(spread, 0.05, 4.0), by_n, by_tau
 
 
-def _undo(load: Floats, model: DeadTimeModel) -> Floats:
+def _undo(load: F8, model: DeadTimeModel) -> F8:
     return np.exp(load) if model == DeadTimeModel.PARALYSABLE else 1 + load
 
 
-def _ratio(a: Floats, b: Floats) -> Floats:
+def _ratio(a: F8, b: F8) -> F8:
     return np.divide(a, b, out=np.zeros(len(a)), where=b > 0)
 
 
@@ -230,20 +227,20 @@ class DeadTimeResult:
     load : (m,) f8, highest n·τ in the measurement, with the module's own dead time
     """
 
-    tau_s: Floats
-    tau_error_s: Floats
+    tau_s: F8
+    tau_error_s: F8
     model: npt.NDArray[np.uint8]
     status: npt.NDArray[np.uint8]
     decided: npt.NDArray[np.bool_]
-    load: Floats
+    load: F8
     fits: dict[DeadTimeModel, ModelFit]
 
-    def chosen(self, key: str) -> Floats:
+    def chosen(self, key: str) -> F8:
         """Return a quantity of the fits, (m,), for each module from its chosen model."""
         first, second = (getattr(self.fits[m], key) for m in (
             DeadTimeModel.NON_PARALYSABLE, DeadTimeModel.PARALYSABLE
         ))  # fmt: skip
-        values: Floats = np.where(self.model == DeadTimeModel.PARALYSABLE, second, first)
+        values: F8 = np.where(self.model == DeadTimeModel.PARALYSABLE, second, first)
         return values
 
 
@@ -312,7 +309,7 @@ def _most_common(models: npt.NDArray[np.int64]) -> int:
     return int(np.bincount(models).argmax())
 
 
-def _refuse(rates: TriggerRates, tau: Floats, error: Floats, load: Floats) -> None:
+def _refuse(rates: TriggerRates, tau: F8, error: F8, load: F8) -> None:
     known = np.isfinite(tau)
     if not known.any():
         raise CalibrationSetError(

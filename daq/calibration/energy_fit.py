@@ -23,11 +23,11 @@ from daq.calibration.energy_spectra import BINS, LineGrid, Spectra
 from daq.calibration.photopeaks import Peaks, fit_peaks
 from daq.folder.calibration_arrays import MAX_CURVATURE, CalibrationSetError
 from daq.folder.calibration_set import Status
+from hw.arrays import F8
 from hw.physics.constants import REFERENCE_KEV
 from hw.physics.nuclides import NuclideError, load_nuclide
 from hw.scanner.description import Scanner
 
-Floats = npt.NDArray[np.float64]
 Statuses = npt.NDArray[np.uint8]
 LEAST_RATIO = 1.1
 """Two lines must differ by this factor to show a non-linearity."""
@@ -52,9 +52,9 @@ class EnergyResult:
     curvature_status : NOT_CALIBRATED with one line, whose curvature is as given
     """
 
-    gain: Floats
+    gain: F8
     status: Statuses
-    curvature: Floats
+    curvature: F8
     curvature_status: Statuses
     peaks: list[Peaks]
 
@@ -63,10 +63,10 @@ class EnergyResult:
 class _Places:
     """The place of a line's peak in each crystal, pooled where necessary; (n_crystals,)."""
 
-    raw_keV: Floats
-    error_keV: Floats
+    raw_keV: F8
+    error_keV: F8
     status: Statuses
-    module_keV: Floats
+    module_keV: F8
     peaks: Peaks
 
 
@@ -114,7 +114,7 @@ def check_lines(lines_keV: Sequence[float]) -> None:
             )
 
 
-def _find_line(line: LineSpectra, scanner: Scanner, near_keV: Floats | None) -> _Places:
+def _find_line(line: LineSpectra, scanner: Scanner, near_keV: F8 | None) -> _Places:
     """Return the line's peak of each crystal, or its module's if it has too few counts."""
     grid, modules = line.grid, scanner.n_modules
     per_module = line.spectra.reshape(modules, -1, BINS).sum(axis=1, dtype=np.int64)
@@ -145,7 +145,7 @@ def _find_line(line: LineSpectra, scanner: Scanner, near_keV: Floats | None) -> 
     )
 
 
-def _linear_keV(energy_keV: float, curvature: Floats) -> Floats:
+def _linear_keV(energy_keV: float, curvature: F8) -> F8:
     """Return e with e·(1 + k·(e/511 − 1)) = E, (n,): the correction undone, by Newton's steps."""
     e = np.full(len(curvature), energy_keV)
     for _ in range(_STEPS):
@@ -186,7 +186,7 @@ def _solve_together(
     )
 
 
-def _fit_quadratic(energies: Floats, raw: Floats, errors: Floats) -> tuple[Floats, Floats, Floats]:
+def _fit_quadratic(energies: F8, raw: F8, errors: F8) -> tuple[F8, F8, F8]:
     """Return gain, curvature and its standard error, (n,), from peaks (lines, n), by Gauss–Newton
     steps on Σ ((E(raw) − line)/error)²."""
     gain, curvature = np.median(energies[:, None] / raw, axis=0), np.zeros(raw.shape[1])
@@ -210,11 +210,11 @@ def _fit_quadratic(energies: Floats, raw: Floats, errors: Floats) -> tuple[Float
     return gain, curvature, np.sqrt(variance)
 
 
-def _gain_at(energies: Floats, raw: Floats, errors: Floats, curvature: Floats) -> Floats:
+def _gain_at(energies: F8, raw: F8, errors: F8, curvature: F8) -> F8:
     """Return the gain (n,) that fits all lines best for a known curvature."""
     linear = np.stack([_linear_keV(float(energy), curvature) for energy in energies])
     weight = (raw / errors) ** 2
-    result: Floats = (weight * linear / raw).sum(axis=0) / weight.sum(axis=0)
+    result: F8 = (weight * linear / raw).sum(axis=0) / weight.sum(axis=0)
     return result
 
 

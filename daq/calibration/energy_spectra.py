@@ -20,12 +20,12 @@ from daq.folder.raw_log import RawLogReader
 from daq.folder.run_folder import run_config
 from daq.path.decode import Decoder
 from daq.path.frame_check import FrameChecker
-from hw.jit import Array, kernel
+from hw.arrays import F8, Array
+from hw.jit import kernel
 from hw.physics.constants import REFERENCE_KEV
 from hw.scanner.description import Scanner
 from hw.wire.protocol import HEADER_BYTES, WORD_BYTES
 
-Floats = npt.NDArray[np.float64]
 Spectra = npt.NDArray[np.uint32]
 CrystalMap = npt.NDArray[np.uint16]
 Progress = Callable[[int, int], None]
@@ -45,10 +45,10 @@ _BIN_OF_511_keV, _FIRST_BIN = 5.0, 40
 class Grid:
     """Bins of a spectrum (BINS + 1 edges, keV), whose sizes may differ."""
 
-    edges_keV: Floats
+    edges_keV: F8
 
     @property
-    def centres_keV(self) -> Floats:
+    def centres_keV(self) -> F8:
         """The bins' middles."""
         return (self.edges_keV[1:] + self.edges_keV[:-1]) / 2
 

@@ -20,13 +20,13 @@ from daq.folder import raw_log as rawlog
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig
 from daq.path.pipeline import Pipeline
-from hw.jit import Array, kernel
+from hw.arrays import F8, Array
+from hw.jit import kernel
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 
 Counts = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 
@@ -44,22 +44,22 @@ class FanSums:
     delayed_factor: int = 1
 
     @property
-    def trues(self) -> Floats:
+    def trues(self) -> F8:
         """Prompts minus the randoms estimated from delayeds, by crystal."""
         return np.asarray(self.prompts - self.delayeds / self.delayed_factor)
 
     @property
-    def variance(self) -> Floats:
+    def variance(self) -> F8:
         """Variance of ``trues``."""
         return np.asarray(self.prompts + self.delayeds / self.delayed_factor**2)
 
     @property
-    def pair_trues(self) -> Floats:
+    def pair_trues(self) -> F8:
         """Prompts minus randoms, by module pair."""
         return np.asarray(self.pair_prompts - self.pair_delayeds / self.delayed_factor)
 
     @property
-    def pair_variance(self) -> Floats:
+    def pair_variance(self) -> F8:
         """Variance of ``pair_trues``."""
         return np.asarray(self.pair_prompts + self.pair_delayeds / self.delayed_factor**2)
 

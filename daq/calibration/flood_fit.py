@@ -17,10 +17,10 @@ from daq.calibration.flood_map import POSITIONS, SIDE
 from daq.calibration.flood_peaks import FloodError, ModuleFlood, peaks_map, without_hot_spots
 from daq.folder.calibration_arrays import REJECTED, CalibrationSetError
 from daq.folder.calibration_set import Status
+from hw.arrays import F8
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry
 
-Floats = npt.NDArray[np.float64]
 Map = npt.NDArray[np.uint16]
 
 LEAST_PER_CRYSTAL = 50
@@ -38,14 +38,14 @@ class FloodResult:
 
     crystal_map: Map
     status: npt.NDArray[np.uint8]
-    peak_to_valley: Floats
-    assigned: Floats
+    peak_to_valley: F8
+    assigned: F8
     weak: npt.NDArray[np.int64]
     reasons: dict[int, str]
 
 
 def calibrate_flood(
-    counts: npt.NDArray[np.int64], scanner: Scanner, *, expected: Floats | None = None
+    counts: npt.NDArray[np.int64], scanner: Scanner, *, expected: F8 | None = None
 ) -> FloodResult:
     """Return each module's crystal map.
 
@@ -96,7 +96,7 @@ def _maps(
     counts: npt.NDArray[np.int64],
     found: dict[int, ModuleFlood],
     scanner: Scanner,
-    expected: Floats | None,
+    expected: F8 | None,
 ) -> Map:
     """Return all maps, with that of the summed flood for modules without their own."""
     maps = np.empty((len(counts), POSITIONS), np.uint16)
@@ -113,7 +113,7 @@ def _maps(
 
 
 def module_map(
-    counts: npt.NDArray[np.int64], scanner: Scanner, *, expected: Floats | None = None
+    counts: npt.NDArray[np.int64], scanner: Scanner, *, expected: F8 | None = None
 ) -> ModuleFlood:
     """Return one module's crystal map from its flood (4096,); raises FloodError."""
     block, flood = scanner.module, counts.reshape(SIDE, SIDE).astype(np.float64)
@@ -128,9 +128,7 @@ def module_map(
     return peaks_map(flood, block.n_u, block.n_v)
 
 
-def equalised_map(
-    flood: Floats, n_u: int, n_v: int, *, expected: Floats | None = None
-) -> ModuleFlood:
+def equalised_map(flood: F8, n_u: int, n_v: int, *, expected: F8 | None = None) -> ModuleFlood:
     """Return the map of a monolithic block: positions cut by their distribution function.
 
     flood : (64, 64) [v, u]; expected : (n_v, n_u) relative counts of the bins, None for equal
@@ -149,7 +147,7 @@ def equalised_map(
     return ModuleFlood(crystal.ravel().astype(np.uint16), float("nan"), middles, empty)
 
 
-def _cut(counts: Floats, wanted: Floats) -> npt.NDArray[np.int64]:
+def _cut(counts: F8, wanted: F8) -> npt.NDArray[np.int64]:
     """Return the bin (64,) of each raw position: by where its middle lies in the distribution."""
     total = counts.sum()
     if total <= 0:
@@ -159,7 +157,7 @@ def _cut(counts: Floats, wanted: Floats) -> npt.NDArray[np.int64]:
     return np.searchsorted(edges, middle, side="right")
 
 
-def _middles(crystal: npt.NDArray[np.int64], n_u: int, n_v: int) -> Floats:
+def _middles(crystal: npt.NDArray[np.int64], n_u: int, n_v: int) -> F8:
     v, u = np.mgrid[:SIDE, :SIDE]
     size = np.bincount(crystal.ravel(), minlength=n_u * n_v)
     sums = [np.bincount(crystal.ravel(), w.ravel(), n_u * n_v) for w in (u, v)]
@@ -167,7 +165,7 @@ def _middles(crystal: npt.NDArray[np.int64], n_u: int, n_v: int) -> Floats:
         return np.stack([s / size for s in sums], axis=1).reshape(n_v, n_u, 2)
 
 
-def expected_from_centre(scanner: Scanner, geometry: Geometry, module: int = 0) -> Floats:
+def expected_from_centre(scanner: Scanner, geometry: Geometry, module: int = 0) -> F8:
     """Return the relative counts (n_v, n_u) of a module's crystals from a source at the scanner's
     centre: the solid angle of each crystal's face, cosθ/d²."""
     each = scanner.crystals_per_module

@@ -17,7 +17,8 @@ from daq.folder import raw_log as rawlog
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_folder import run_config
 from daq.path.frame_check import CheckedFrames, FrameChecker
-from hw.jit import Array, kernel
+from hw.arrays import Array
+from hw.jit import kernel
 from hw.scanner.description import MAX_CRYSTALS_PER_MODULE
 from hw.wire.protocol import (
     CRYSTAL_MASK,

@@ -20,8 +20,8 @@ from scipy.spatial import KDTree
 
 from daq.calibration.flood_map import SIDE
 from daq.folder.calibration_arrays import REJECTED, CalibrationSetError
+from hw.arrays import F8
 
-Floats = npt.NDArray[np.float64]
 Map = npt.NDArray[np.uint16]
 
 LEAST_PEAK_TO_VALLEY = 1.3
@@ -52,7 +52,7 @@ class ModuleFlood:
 
     crystal_map: Map
     peak_to_valley: float
-    peaks_uv: Floats
+    peaks_uv: F8
     weak: int
 
 
@@ -60,7 +60,7 @@ class FloodError(CalibrationSetError):
     """A flood in which the crystals cannot be found; the message says why."""
 
 
-def peaks_map(flood: Floats, n_u: int, n_v: int) -> ModuleFlood:
+def peaks_map(flood: F8, n_u: int, n_v: int) -> ModuleFlood:
     """Return the map of a pixelated block, (64, 64) [v, u]; raises FloodError."""
     flood = without_hot_spots(flood)
     start = _lattice(flood, n_u, n_v)
@@ -80,7 +80,7 @@ def peaks_map(flood: Floats, n_u: int, n_v: int) -> ModuleFlood:
     raise complaint
 
 
-def without_hot_spots(flood: Floats) -> Floats:
+def without_hot_spots(flood: F8) -> F8:
     """Return the flood limited to ``HOT`` times the 95th percentile of the positions with counts: a
     noisy channel must not attract the lattice.
     """
@@ -88,7 +88,7 @@ def without_hot_spots(flood: Floats) -> Floats:
     return np.minimum(flood, HOT * np.quantile(hit, 0.95)) if len(hit) else flood
 
 
-def _lattice(flood: Floats, n_u: int, n_v: int) -> Floats:
+def _lattice(flood: F8, n_u: int, n_v: int) -> F8:
     """Return nodes (n_v, n_u, 2) at the quantiles of the projections."""
     u, v = (
         np.interp(
@@ -101,7 +101,7 @@ def _lattice(flood: Floats, n_u: int, n_v: int) -> Floats:
     return np.stack(np.broadcast_arrays(u[None, :], v[:, None]), axis=2)
 
 
-def _shifted(centres: Floats, shift_u: int, shift_v: int) -> Floats:
+def _shifted(centres: F8, shift_u: int, shift_v: int) -> F8:
     """Return the lattice stretched by half a crystal to one side, in u and in v."""
     n_v, n_u, _ = centres.shape
     ramp_u = np.linspace(1, 0, n_u) if shift_u < 0 else np.linspace(0, 1, n_u)
@@ -114,7 +114,7 @@ def _shifted(centres: Floats, shift_u: int, shift_v: int) -> Floats:
     return moved
 
 
-def _onto_peaks(smooth: Floats, centres: Floats) -> Floats:
+def _onto_peaks(smooth: F8, centres: F8) -> F8:
     """Move the nodes onto the peaks: tied to a cubic surface first, then free within half a pitch.
 
     The centroid weights are squared counts, which favour the peak over the floor.
@@ -142,13 +142,13 @@ def _onto_peaks(smooth: Floats, centres: Floats) -> Floats:
     return centres
 
 
-def _highest_near(smooth: Floats, centres: Floats) -> Floats:
+def _highest_near(smooth: F8, centres: F8) -> F8:
     """Return the highest value within about a third of a pitch of each place, (64, 64)."""
     size = np.maximum(np.rint(0.6 * _scale(centres)).astype(int), 1)[::-1]
     return np.asarray(maximum_filter(smooth, size=size.tolist()))
 
 
-def _cubic(n_v: int, n_u: int) -> Floats:
+def _cubic(n_v: int, n_u: int) -> F8:
     """Return the terms xᵃyᵇ, a + b ≤ 5, a and b ≤ 3, over the lattice, (n_v·n_u, terms)."""
     x, y = np.meshgrid(np.linspace(-1, 1, n_u), np.linspace(-1, 1, n_v))
     highest_u, highest_v = min(3, n_u - 1), min(3, n_v - 1)
@@ -161,20 +161,20 @@ def _cubic(n_v: int, n_u: int) -> Floats:
     return np.stack(terms, axis=1)
 
 
-def _scale(centres: Floats) -> Floats:
+def _scale(centres: F8) -> F8:
     """Return the median steps of the lattice along u and v, (2,); of one column or row, SIDE."""
     steps = (np.diff(centres[..., 0], axis=1), np.diff(centres[..., 1], axis=0))
     return np.array([np.median(np.abs(s)) if s.size else SIDE for s in steps], np.float64)
 
 
-def _in_order(centres: Floats) -> bool:
+def _in_order(centres: F8) -> bool:
     return bool((np.diff(centres[..., 0], axis=1) > 0.5).all()
                 and (np.diff(centres[..., 1], axis=0) > 0.5).all())  # fmt: skip
 
 
 def _valleys(
-    smooth: Floats, centres: Floats, weak: npt.NDArray[np.bool_] | None = None
-) -> tuple[float, Floats]:
+    smooth: F8, centres: F8, weak: npt.NDArray[np.bool_] | None = None
+) -> tuple[float, F8]:
     """Return the median of peak over valley between neighbours, and all ratios except those of
     ``weak``.
 
@@ -200,12 +200,12 @@ def _neighbours(table: npt.NDArray[Any], axis: int) -> tuple[npt.NDArray[Any], n
     return (table[:-1], table[1:]) if axis == 0 else (table[:, :-1], table[:, 1:])
 
 
-def _weak(highest: Floats, centres: Floats) -> npt.NDArray[np.bool_]:
+def _weak(highest: F8, centres: F8) -> npt.NDArray[np.bool_]:
     height = map_coordinates(highest, [centres[..., 1], centres[..., 0]], order=0, mode="nearest")
     return np.asarray(height < DEAD_BELOW * np.median(height))
 
 
-def _check_peaks(smooth: Floats, centres: Floats) -> tuple[float, npt.NDArray[np.bool_]]:
+def _check_peaks(smooth: F8, centres: F8) -> tuple[float, npt.NDArray[np.bool_]]:
     """Return the median peak-to-valley ratio and which crystals have no peak; raises FloodError."""
     weak = _weak(_highest_near(smooth, centres), centres)
     n_v, n_u = weak.shape
@@ -226,7 +226,7 @@ def _check_peaks(smooth: Floats, centres: Floats) -> tuple[float, npt.NDArray[np
     return ratio, weak
 
 
-def nearest_map(centres: Floats) -> Map:
+def nearest_map(centres: F8) -> Map:
     """Return the crystal (4096,) u2 whose peak is nearest to each raw position, in units of the
     lattice's steps; REJECTED if none is within one. centres : (n_v, n_u, 2)"""
     v, u = np.mgrid[:SIDE, :SIDE]

@@ -22,10 +22,9 @@ from daq.calibration import lutetium_spectra as lutetium
 from daq.calibration.energy_spectra import BINS, Grid, Spectra
 from daq.folder.calibration_arrays import CalibrationSetError
 from daq.folder.calibration_set import Status
+from hw.arrays import F8
 from hw.physics.constants import REFERENCE_KEV
 from hw.scanner.description import Scanner
-
-Floats = npt.NDArray[np.float64]
 
 LEAST_keV, MOST_keV = 75.0, 1300.0
 LOG_GRID = Grid(np.round(np.geomspace(LEAST_keV, MOST_keV, BINS + 1), 1))
@@ -65,8 +64,8 @@ class Scale:
     gain: float
     chi2: float
     error: float
-    template: Floats
-    model: Floats
+    template: F8
+    model: F8
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,9 @@ class LutetiumResult:
     scales : of each class of places
     """
 
-    gain: Floats
+    gain: F8
     status: npt.NDArray[np.uint8]
-    error: Floats
+    error: F8
     scales: tuple[Scale, ...]
 
 
@@ -128,7 +127,7 @@ def calibrate_lutetium(
     return LutetiumResult(np.exp(log_gain), status, error, tuple(scales))
 
 
-def mean_bend(template: Floats, usable: npt.NDArray[np.bool_], gain: float) -> float:
+def mean_bend(template: F8, usable: npt.NDArray[np.bool_], gain: float) -> float:
     """Return by how much a crystal's ln gain is overestimated, per unit of its curvature.
 
     A curvature k moves the spectrum by k·(E/511 keV − 1) in ln E and squeezes it accordingly; the
@@ -165,11 +164,11 @@ def place_classes(scanner: Scanner) -> npt.NDArray[np.int64]:
 
 
 def _pool(
-    log_gain: Floats,
+    log_gain: F8,
     good: npt.NDArray[np.bool_],
     module_good: npt.NDArray[np.bool_],
     module_of: npt.NDArray[np.int64],
-) -> tuple[Floats, npt.NDArray[np.uint8]]:
+) -> tuple[F8, npt.NDArray[np.uint8]]:
     """Return ln gains and statuses, with the module's mean for crystals with too few counts."""
     pooled, status = log_gain.copy(), np.full(len(log_gain), Status.FITTED, np.uint8)
     everything = log_gain[good].mean() if good.any() else log_gain.mean()
@@ -195,13 +194,13 @@ def _usable(spectra: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
 class _Template:
     """The aligned sum of all spectra, (BINS,), and which bins include enough of them to be used."""
 
-    counts: Floats
+    counts: F8
     usable: npt.NDArray[np.bool_]
 
 
 def _align(
-    spectra: npt.NDArray[np.generic], usable: npt.NDArray[np.bool_], start: Floats
-) -> tuple[Floats, Floats, _Template]:
+    spectra: npt.NDArray[np.generic], usable: npt.NDArray[np.bool_], start: F8
+) -> tuple[F8, F8, _Template]:
     """Return each spectrum's ln gain relative to their mean, its standard error, and their
     template.
     """
@@ -223,7 +222,7 @@ def _align(
 
 
 def _template(
-    spectra: npt.NDArray[np.generic], usable: npt.NDArray[np.bool_], shift: Floats
+    spectra: npt.NDArray[np.generic], usable: npt.NDArray[np.bool_], shift: F8
 ) -> _Template:
     """Return the sum of the spectra in calibrated energy: bin b's counts go to b + shift/STEP,
     divided between the two bins there.
@@ -246,8 +245,8 @@ def _template(
 
 
 def _shifts(
-    counts: Floats, template: _Template, usable: npt.NDArray[np.bool_], start: Floats
-) -> tuple[Floats, Floats]:
+    counts: F8, template: _Template, usable: npt.NDArray[np.bool_], start: F8
+) -> tuple[F8, F8]:
     """Return the shift of greatest likelihood of each spectrum, and its standard error.
 
     Fisher scoring on n_b ~ Poisson(A·T(b + shift/STEP)), A and shift free.
@@ -278,7 +277,7 @@ def _shifts(
     return shift, np.sqrt(variance)
 
 
-def absolute_scale(template: Floats, usable: npt.NDArray[np.bool_], models: list[Floats]) -> Scale:
+def absolute_scale(template: F8, usable: npt.NDArray[np.bool_], models: list[F8]) -> Scale:
     """Return the gain at which the parts of ¹⁷⁶Lu's spectrum explain the template best.
 
     models : as ``lutetium.parts`` returns them, for several resolutions, of which the best is used:
@@ -309,8 +308,8 @@ def absolute_scale(template: Floats, usable: npt.NDArray[np.bool_], models: list
 
 
 def _fit_scale(
-    template: Floats, usable: npt.NDArray[np.bool_], parts: Floats, log_gain: float
-) -> tuple[float, Floats]:
+    template: F8, usable: npt.NDArray[np.bool_], parts: F8, log_gain: float
+) -> tuple[float, F8]:
     """Return χ² and model for one gain, by non-negative least squares over the parts."""
     cumulative = np.concatenate([np.zeros((len(parts), 1)), np.cumsum(parts, axis=1)], axis=1)
     edges = np.append(lutetium.ENERGY_keV - lutetium.STEP_keV / 2, lutetium.REACH_keV)

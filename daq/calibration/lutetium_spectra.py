@@ -12,13 +12,12 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import F8
 from hw.physics.constants import ELECTRON_REST_KEV, FWHM_PER_SIGMA, REFERENCE_KEV
 from hw.physics.lutetium import GAMMA_KEV, beta_spectrum
 
-Floats = npt.NDArray[np.float64]
-Deposit = tuple[float, Floats | None]
+Deposit = tuple[float, F8 | None]
 """What a γ deposits: its full energy in keV, or a spectrum."""
 
 GAMMAS_keV = GAMMA_KEV[::-1]
@@ -31,7 +30,7 @@ _COMPTON_FROM = 1
 """γ from this one on may deposit only a Compton electron; the 88 keV one is absorbed at once."""
 
 
-def compton_spectrum(gamma_keV: float) -> Floats:
+def compton_spectrum(gamma_keV: float) -> F8:
     """Return the spectrum of the energy deposited by one Compton scatter, on ENERGY_keV, normalised
     to 1.
 
@@ -45,7 +44,7 @@ def compton_spectrum(gamma_keV: float) -> Floats:
     return np.asarray(shape / shape.sum())
 
 
-def parts(energy_fwhm_511: float) -> Floats:
+def parts(energy_fwhm_511: float) -> F8:
     """Return the parts of the background's spectrum, (parts, len(ENERGY_keV)), each summing to 1.
 
     Blurred with FWHM = energy_fwhm_511·√(511 keV·E). Rows: the β with each combination of the γ
@@ -67,7 +66,7 @@ def parts(energy_fwhm_511: float) -> Floats:
     return np.asarray(blurred / blurred.sum(axis=1, keepdims=True))
 
 
-def _with(start: Floats, deposits: tuple[Deposit, ...]) -> Floats:
+def _with(start: F8, deposits: tuple[Deposit, ...]) -> F8:
     """Return a spectrum with a γ added: shifted by its full energy, or folded with Compton's.
 
     A bin's middle represents its counts, so folding two shifts by half a step too much.
@@ -82,7 +81,7 @@ def _with(start: Floats, deposits: tuple[Deposit, ...]) -> Floats:
     return found
 
 
-def _blur(energy_fwhm_511: float) -> Floats:
+def _blur(energy_fwhm_511: float) -> F8:
     """Return (from, to): the share of each energy's counts that is read out in each bin."""
     sigma = energy_fwhm_511 * np.sqrt(REFERENCE_KEV * ENERGY_keV) / FWHM_PER_SIGMA
     share = np.exp(-0.5 * ((ENERGY_keV[None, :] - ENERGY_keV[:, None]) / sigma[:, None]) ** 2)

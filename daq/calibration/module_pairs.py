@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F8
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import lor_sector_difference
-
-Floats = npt.NDArray[np.float64]
 
 LEAST_PAIR_TRUES = 1000
 """Trues that a kind of module pair needs for a geometric factor of its own: 3 %."""
@@ -40,9 +39,7 @@ def pair_kinds(scanner: Scanner, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[
     return np.where(allowed, kind.reshape(code.shape), -1)
 
 
-def grazing_kinds(
-    expected: Floats, smaller: Floats, kinds: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
+def grazing_kinds(expected: F8, smaller: F8, kinds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return the kinds that see little but the source's edge.
 
     expected, smaller : (m, m) trues of the source, and of one ``SMALLER`` times as large
@@ -55,11 +52,11 @@ def grazing_kinds(
 
 
 def fit_module_pairs(
-    expected: Floats,
-    trues: Floats,
+    expected: F8,
+    trues: F8,
     kinds: npt.NDArray[np.int64],
     grazing: npt.NDArray[np.int64] = NO_KINDS,
-) -> tuple[Floats, Floats]:
+) -> tuple[F8, F8]:
     """Return module scales x (m,) and geometric factors g (m, m) with x_M x_N g E = T in all fans
     and, for kinds with enough counts that are not ``grazing``, in each kind; g keeps each module's
     fan as modelled.
@@ -81,7 +78,7 @@ def fit_module_pairs(
     return scale, geometric
 
 
-def solve_scales(expected: Floats, trues: Floats) -> Floats:
+def solve_scales(expected: F8, trues: F8) -> F8:
     """Return x with x_M Σ_N E_MN x_N = T_M, by damped fixed-point iteration."""
     fans = np.maximum(trues.sum(axis=1), 0.0)
     total = max(float(expected.sum()), 1e-300)
@@ -96,15 +93,15 @@ def solve_scales(expected: Floats, trues: Floats) -> Floats:
     return x
 
 
-def _fans_as_modelled(geometric: Floats, expected: Floats) -> Floats:
+def _fans_as_modelled(geometric: F8, expected: F8) -> F8:
     y = solve_scales(expected * geometric, expected)
     y = np.where(y > 0, y, 1.0)
     return geometric * np.outer(y, y)
 
 
 def kinds_fitted(
-    expected: Floats,
-    trues: Floats,
+    expected: F8,
+    trues: F8,
     kinds: npt.NDArray[np.int64],
     grazing: npt.NDArray[np.int64] = NO_KINDS,
 ) -> npt.NDArray[np.bool_]:
@@ -113,8 +110,8 @@ def kinds_fitted(
 
 
 def _fitted(
-    expected: Floats,
-    trues: Floats,
+    expected: F8,
+    trues: F8,
     kinds: npt.NDArray[np.int64],
     grazing: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.bool_]:
@@ -129,7 +126,7 @@ def _fitted(
 
 
 def pair_chi2(
-    expected: Floats, scale: Floats, trues: Floats, variance: Floats,
+    expected: F8, scale: F8, trues: F8, variance: F8,
     inside: npt.NDArray[np.bool_], parameters: int,
 ) -> float:  # fmt: skip
     """Return χ² per degree of freedom over the pairs M < N; NaN without degrees of freedom.

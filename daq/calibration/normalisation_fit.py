@@ -40,10 +40,9 @@ from daq.calibration.normalisation_model import SourceModel, source_model
 from daq.calibration.normalisation_source import NormalisationSource
 from daq.folder.calibration_arrays import CalibrationSetError
 from daq.folder.calibration_set import Status
+from hw.arrays import F8
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, build_geometry
-
-Floats = npt.NDArray[np.float64]
 
 LEAST_TRUES = 100
 """Trues that must be expected of a crystal for an efficiency of its own: a standard error of at
@@ -71,11 +70,11 @@ class NormalisationResult:
         explain
     """
 
-    efficiency: Floats
-    error: Floats
+    efficiency: F8
+    error: F8
     status: npt.NDArray[np.uint8]
-    block_profile: Floats
-    geometric: Floats
+    block_profile: F8
+    geometric: F8
     geometric_fitted: npt.NDArray[np.bool_]
     trues: float
     passes: int
@@ -150,17 +149,15 @@ def _grazing(
 
 
 def _crystal_epsilon(
-    sums: FanSums, fans: Floats, scale: Floats, geometric: Floats, geometry: Geometry
-) -> tuple[Floats, Floats]:
+    sums: FanSums, fans: F8, scale: F8, geometric: F8, geometry: Geometry
+) -> tuple[F8, F8]:
     """Return T_i over the fan expected at efficiency 1, and that fan, both (n,)."""
     expected = (fans * (geometric * scale[None, :])[geometry.crystal_module]).sum(axis=1)
     trues = np.maximum(sums.trues, 0.0)
     return np.divide(trues, expected, out=np.zeros_like(expected), where=expected > 0), expected
 
 
-def _gauged(
-    value: Floats, expected: Floats, *, modules: int
-) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _gauged(value: F8, expected: F8, *, modules: int) -> tuple[F8, npt.NDArray[np.bool_]]:
     """Scale ε to a mean of 1; return it, and which crystals have a value of their own.
 
     A crystal has too few counts for a value of its own if an average one of its module, at its
@@ -181,7 +178,7 @@ def _gauged(
     return value / value.mean(), known.ravel()
 
 
-def _place_profile(value: Floats, expected: Floats, mean: Floats) -> Floats:
+def _place_profile(value: F8, expected: F8, mean: F8) -> F8:
     """Return trues over those of crystals like their module's ``mean`` (m, each), by place (each,);
     1 at a place with too few counts in all modules together.
     """
@@ -190,20 +187,18 @@ def _place_profile(value: Floats, expected: Floats, mean: Floats) -> Floats:
     return np.divide(counts, total, out=np.ones_like(total), where=total >= LEAST_TRUES)
 
 
-def _module_mean(value: Floats, expected: Floats, modules: int) -> Floats:
+def _module_mean(value: F8, expected: F8, modules: int) -> F8:
     counts = (value * expected).reshape(modules, -1).sum(axis=1)
     total = expected.reshape(modules, -1).sum(axis=1)
     return np.divide(counts, total, out=np.zeros_like(total), where=total > 0)
 
 
-def _by_pair(fans: Floats, scanner: Scanner) -> Floats:
+def _by_pair(fans: F8, scanner: Scanner) -> F8:
     pairs = fans.reshape(scanner.n_modules, scanner.crystals_per_module, -1).sum(axis=1)
     return np.asarray((pairs + pairs.T) / 2)
 
 
-def _separate(
-    epsilon: Floats, known: npt.NDArray[np.bool_], trues: Floats, modules: int
-) -> tuple[Floats, Floats]:
+def _separate(epsilon: F8, known: npt.NDArray[np.bool_], trues: F8, modules: int) -> tuple[F8, F8]:
     """Separate ε (n,) into efficiencies (n,) and the block profile (n // modules,), both of mean 1.
 
     An unknown crystal has the efficiency of its module's mean, at its place's profile.
@@ -226,7 +221,7 @@ def _judged(
     sums: FanSums,
     scanner: Scanner,
     model: SourceModel,
-    epsilon: Floats,
+    epsilon: F8,
     known: npt.NDArray[np.bool_],
     pairs: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
     passes: int,
@@ -262,7 +257,7 @@ def _judged(
     )
 
 
-def _relative_error(sums: FanSums) -> Floats:
+def _relative_error(sums: FanSums) -> F8:
     """Relative standard error of each fan sum; that of the partners is far smaller."""
     trues = np.maximum(sums.trues, 0.0)
     return np.divide(
@@ -284,7 +279,7 @@ def _check_counts(sums: FanSums, scanner: Scanner) -> None:
         )
 
 
-def _check_explained(fans: Floats, sums: FanSums, geometry: Geometry) -> None:
+def _check_explained(fans: F8, sums: FanSums, geometry: Geometry) -> None:
     """Refuse a source that cannot give most of the coincidences."""
     pairs = np.zeros(sums.pair_trues.shape)
     np.add.at(pairs, geometry.crystal_module.astype(np.int64), fans)

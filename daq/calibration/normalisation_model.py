@@ -20,13 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.calibration.normalisation_source import NormalisationSource
-from hw.jit import Array, bare_kernel, kernel
+from hw.arrays import F4, F8, Array
+from hw.jit import bare_kernel, kernel
 from hw.physics.block_efficiency import BlockEfficiency, efficiency_at
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM, Geometry
-
-Floats = npt.NDArray[np.float64]
-F4 = npt.NDArray[np.float32]
 
 MOST_LINES = 160_000_000
 """Lines of one evaluation: a few seconds on one core. Beyond it, a crystal's partners are treated
@@ -192,8 +190,8 @@ class SourceModel:
     partner_depths: F4
     partner_module: npt.NDArray[np.int64]
     group_of: npt.NDArray[np.int64]
-    places: Floats
-    partner_places: Floats
+    places: F8
+    partner_places: F8
     blocks: BlockEfficiency
     geometry: Geometry
     allowed: npt.NDArray[np.bool_]
@@ -205,7 +203,7 @@ class SourceModel:
         """The number of lines of one evaluation, allowed or not."""
         return math.prod(self.points.shape[:2]) * math.prod(self.partner_points.shape[:2])
 
-    def expected(self, efficiency: Floats) -> Floats:
+    def expected(self, efficiency: F8) -> F8:
         """Return (n, m) f8: the counts expected of each crystal, taken to have efficiency 1, with
         each module whose crystals have ``efficiency`` (n,); up to a common factor.
         """
@@ -269,7 +267,7 @@ def source_model(
     )  # fmt: skip
 
 
-def _places(scanner: Scanner) -> Floats:
+def _places(scanner: Scanner) -> F8:
     """Return the centre of each crystal in its block, (n, 2), 0 to 1."""
     block = scanner.module
     place = np.arange(scanner.n_crystals) % scanner.crystals_per_module
@@ -279,7 +277,7 @@ def _places(scanner: Scanner) -> Floats:
 
 def _groups(
     scanner: Scanner, geometry: Geometry, at_once: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], F8]:
     """Return each crystal's group, each group's module, and the centre of its crystals (g, 3)."""
     block = scanner.module
     place = np.arange(scanner.crystals_per_module)
@@ -294,7 +292,7 @@ def _groups(
     return group, np.repeat(np.arange(scanner.n_modules), each), centre
 
 
-def _points_in(scanner: Scanner, side: int, scale: float) -> tuple[Floats, F4]:
+def _points_in(scanner: Scanner, side: int, scale: float) -> tuple[F8, F4]:
     """Return side² offsets (p, 2) from a crystal's centre, and depths (p,) spread by exp(−µt)."""
     block, count = scanner.module, side * side
     middle = (np.arange(side) + 0.5) / side - 0.5
@@ -312,7 +310,7 @@ def _placed(
     geometry: Geometry,
     front_mm: npt.NDArray[np.floating],
     module: npt.NDArray[np.integer],
-    offsets: Floats,
+    offsets: F8,
     depths: F4,
 ) -> F4:
     axes = geometry.module_axes[module]

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from daq.folder.calibration_arrays import CalibrationSetError
+from hw.arrays import F8
 
-Floats = npt.NDArray[np.float64]
 Shape = Literal["cylinder", "box"]
 
 WATER_511_PER_MM = 0.0096
@@ -63,7 +62,7 @@ class NormalisationSource:
         radius_mm = max(self.radius_mm * by, (self.radius_mm + self.inner_radius_mm) / 2)
         return replace(self, radius_mm=radius_mm, size_mm=(x * by, y * by, z))
 
-    def numbers(self) -> Floats:
+    def numbers(self) -> F8:
         """Return the source for the kernel: (9,) f8."""
         cylinder = (self.radius_mm, self.inner_radius_mm, self.length_mm / 2)
         box = tuple(size / 2 for size in self.size_mm)

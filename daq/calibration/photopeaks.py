@@ -10,9 +10,8 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.special import erfc
 
 from daq.calibration.energy_spectra import LineGrid, line_grid
+from hw.arrays import F8
 from hw.physics.constants import REFERENCE_KEV
-
-Floats = npt.NDArray[np.float64]
 
 GRID_511 = line_grid(REFERENCE_KEV)
 START_SIGMA = 35.0 / REFERENCE_KEV
@@ -49,11 +48,11 @@ class Peaks:
     counts : (n,) in the Gaussian; total : (n,) in the spectrum
     """
 
-    peak_keV: Floats
-    sigma_keV: Floats
-    error_keV: Floats
-    counts: Floats
-    total: Floats
+    peak_keV: F8
+    sigma_keV: F8
+    error_keV: F8
+    counts: F8
+    total: F8
     grid: LineGrid
 
     @property
@@ -82,7 +81,7 @@ def fit_peaks(
     grid: LineGrid = GRID_511,
     *,
     sigma_keV: float | None = None,
-    near_keV: Floats | None = None,
+    near_keV: F8 | None = None,
 ) -> Peaks:
     """Fit the photopeak of each spectrum (n, BINS) by iterated weighted least squares.
 
@@ -123,11 +122,11 @@ def _above_trigger(spectra: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
 class _Fit:
     """Gauss–Newton steps for a chunk of spectra."""
 
-    def __init__(self, grid: LineGrid, counts: Floats, usable: npt.NDArray[np.bool_]) -> None:
+    def __init__(self, grid: LineGrid, counts: F8, usable: npt.NDArray[np.bool_]) -> None:
         self.grid, self.counts, self.usable = grid, counts, usable
         self.energy = grid.centres_keV
 
-    def run(self, start_sigma_keV: float, near_keV: Floats) -> tuple[Floats, ...]:
+    def run(self, start_sigma_keV: float, near_keV: F8) -> tuple[F8, ...]:
         """Return place, width, standard error of the place, (n,) keV, and counts, (n,)."""
         self._start(start_sigma_keV, near_keV)
         for _ in range(_ITERATIONS):
@@ -135,7 +134,7 @@ class _Fit:
         counts = self.height * self.sigma * np.sqrt(2 * np.pi) / self.grid.bin_keV
         return self.mu, self.sigma, np.sqrt(np.maximum(variance, 0.0)), counts
 
-    def _start(self, sigma_keV: float, near_keV: Floats) -> None:
+    def _start(self, sigma_keV: float, near_keV: F8) -> None:
         smooth = gaussian_filter1d(self.counts, sigma_keV / self.grid.bin_keV / 2, axis=1)
         known = np.isfinite(near_keV)[:, None]
         low, high = self.grid.search_keV
@@ -149,7 +148,7 @@ class _Fit:
         self.height = np.maximum(smooth.max(axis=1, where=inside, initial=0.0), 0.1)
         self.step = 0.1 * self.height
 
-    def _step(self) -> Floats:
+    def _step(self) -> F8:
         """Improve every fit; return the variance of the places."""
         mu, sigma, height, step = self.mu, self.sigma, self.height[:, None], self.step[:, None]
         x = (self.energy - mu[:, None]) / sigma[:, None]
@@ -174,5 +173,5 @@ class _Fit:
         self.mu = np.clip(mu + np.clip(change[:, 2], -sigma, sigma), *self.grid.search_keV)
         narrower = np.clip(change[:, 3], -sigma / 3, sigma / 3)
         self.sigma = np.clip(sigma + narrower, unit, 20 * unit * self.grid.widening)
-        variance: Floats = inverse[:, 2, 2]
+        variance: F8 = inverse[:, 2, 2]
         return variance

@@ -21,10 +21,9 @@ from scipy.sparse.linalg import cg
 from daq.calibration.coincidence_pairs import Position, SourceShape, expected_tof_ps
 from daq.folder.calibration_arrays import CalibrationSetError
 from daq.folder.calibration_set import Status
+from hw.arrays import F8
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
-
-Floats = npt.NDArray[np.float64]
 
 LEAST_COUNTS = 30
 """Coincidences within the window that a crystal needs for a skew of its own."""
@@ -55,13 +54,13 @@ class SkewResult:
     residual_before, residual_after : (pairs,) Δt minus expectation, without and with the skews
     """
 
-    skew_ps: Floats
+    skew_ps: F8
     status: npt.NDArray[np.uint8]
     sigma_ps: float
     used: int
     iterations: int
-    residual_before: Floats
-    residual_after: Floats
+    residual_before: F8
+    residual_after: F8
 
 
 def calibrate_skew(
@@ -111,7 +110,7 @@ def check_enough(count: int) -> None:
         )
 
 
-def narrower(residual: Floats, sigma: float) -> float:
+def narrower(residual: F8, sigma: float) -> float:
     """Return the next σ: at first from the median, then from what lies within ±2.5 σ. It never
     grows, so a flat floor of randoms cannot widen it again.
     """
@@ -124,8 +123,8 @@ def narrower(residual: Floats, sigma: float) -> float:
 
 
 def solve_differences(
-    a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], difference: Floats, n: int
-) -> Floats:
+    a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], difference: F8, n: int
+) -> F8:
     """Return x (n,) that minimises Σ (x[b] − x[a] − difference)², with mean 0 in each connected
     part: the normal equations are a graph's Laplacian, solved by conjugate gradients."""
     pair, place = np.unique(a * n + b, return_inverse=True)
@@ -139,13 +138,13 @@ def solve_differences(
     x, _ = cg(diags_array(degree) - links, right, rtol=1e-7, maxiter=2000, M=preconditioner)
     parts, part_of = connected_components(links, directed=False)
     mean = np.bincount(part_of, x, parts) / np.bincount(part_of, minlength=parts)
-    result: Floats = x - mean[part_of]
+    result: F8 = x - mean[part_of]
     return result
 
 
 def settle(
-    skew: Floats, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], scanner: Scanner
-) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    skew: F8, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], scanner: Scanner
+) -> tuple[F8, npt.NDArray[np.uint8]]:
     """Return skews (n_crystals,) with mean 0, and how each was obtained.
 
     A skew that the coincidences (a, b) do not determine becomes the module's median.

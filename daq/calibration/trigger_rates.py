@@ -21,10 +21,10 @@ from daq.folder.calibration_arrays import CalibrationSetError
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_folder import run_config
 from daq.path.frame_check import CheckedFrames, FrameChecker
-from hw.jit import Array, kernel
+from hw.arrays import F8, Array
+from hw.jit import kernel
 from hw.wire.protocol import FLAG_LAST, FRAME_PERIOD_PS, KIND_SHIFT, KIND_SINGLE
 
-Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 PERIOD_S = FRAME_PERIOD_PS * 1e-12
@@ -45,8 +45,8 @@ class TriggerRates:
     """
 
     counts: npt.NDArray[np.int64]
-    live_s: Floats
-    activity: Floats
+    live_s: F8
+    activity: F8
     beyond: int = 0
 
 
@@ -103,7 +103,7 @@ class RateSlices:
             self._sums = np.pad(self._sums, ((0, 0), (0, 0), (0, more)))
 
 
-def mean_activity(period: npt.NDArray[np.int64], decay_per_period: float) -> Floats:
+def mean_activity(period: npt.NDArray[np.int64], decay_per_period: float) -> F8:
     """Return the mean of exp(−λt) over each data-frame period, 1 at the run's start."""
     within = -math.expm1(-decay_per_period) / decay_per_period if decay_per_period else 1.0
     return np.asarray(within * np.exp(-decay_per_period * period), dtype=np.float64)

@@ -21,11 +21,11 @@ from daq.calibration.coincidence_pairs import Position, SourceShape, expected_to
 from daq.calibration.skew_fit import ITERATIONS, WINDOW_SIGMA, check_enough, narrower, settle
 from daq.folder.calibration_arrays import MAX_WALK_PS, CalibrationSetError
 from daq.folder.calibration_set import Status
+from hw.arrays import F8
 from hw.physics.constants import REFERENCE_KEV
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 
-Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 MOST_ERROR_PS = 20.0
@@ -48,17 +48,17 @@ class WalkResult:
         well
     """
 
-    walk_ps: Floats
+    walk_ps: F8
     status: npt.NDArray[np.uint8]
-    skew_ps: Floats
+    skew_ps: F8
     skew_status: npt.NDArray[np.uint8]
-    error_ps: Floats
+    error_ps: F8
     sigma_ps: float
     used: int
-    shape_a: Floats
-    shape_b: Floats
-    residual_before: Floats
-    residual_after: Floats
+    shape_a: F8
+    shape_b: F8
+    residual_before: F8
+    residual_after: F8
 
 
 def calibrate_walk(
@@ -97,17 +97,17 @@ def calibrate_walk(
                       without_skew - change)  # fmt: skip
 
 
-def walk_shape_of(energy_dkeV: npt.NDArray[np.generic]) -> Floats:
+def walk_shape_of(energy_dkeV: npt.NDArray[np.generic]) -> F8:
     """Return f(E) = √(511 keV/E) − 1 of energies in 0.1 keV, within the walk's own bounds."""
     energy_keV = np.clip(energy_dkeV.astype(np.float64) / 10, WALK_LEAST_keV, WALK_MOST_keV)
-    result: Floats = np.sqrt(REFERENCE_KEV / energy_keV) - 1
+    result: F8 = np.sqrt(REFERENCE_KEV / energy_keV) - 1
     return result
 
 
 class _System:
     """The least-squares problem, whose window of coincidences narrows with the solution."""
 
-    def __init__(self, pairs: npt.NDArray[np.void], measured: Floats, scanner: Scanner) -> None:
+    def __init__(self, pairs: npt.NDArray[np.void], measured: F8, scanner: Scanner) -> None:
         self.n = scanner.n_crystals
         self.a = pairs["crystal_a"].astype(np.int64)
         self.b = pairs["crystal_b"].astype(np.int64)
@@ -136,13 +136,13 @@ class _System:
             if not first and np.sqrt(np.mean(skew**2 + walk**2)) < _SETTLED_RMS_PS:
                 break
 
-    def residual(self) -> Floats:
+    def residual(self) -> F8:
         """Return what remains of each Δt after skews and walks."""
         at_b = self.skew[self.b] + self.walk[self.b] * self.shape_b
         at_a = self.skew[self.a] + self.walk[self.a] * self.shape_a
         return self.measured - (at_b - at_a)
 
-    def information(self) -> Floats:
+    def information(self) -> F8:
         """Return Σ (f − f̄)² of each crystal's coincidences, (n_crystals,): 1/variance of its walk
         in units of the residual's."""
         crystal = np.concatenate([self.a[self.inside], self.b[self.inside]])
@@ -176,7 +176,7 @@ class _Normal:
         """Whether the window changed so much that steps would no longer lead to the solution."""
         return bool((inside ^ self.inside).sum() > _STALE_SHARE * self.inside.sum())
 
-    def step(self, system: _System, residual: Floats) -> tuple[Floats, Floats]:
+    def step(self, system: _System, residual: F8) -> tuple[F8, F8]:
         """Return changes of skew and walk (n_crystals,) that fit the residuals in the window."""
         r = np.where(system.inside, residual, 0.0)
         n, count = system.n, self.size - system.n
@@ -201,8 +201,8 @@ class _Normal:
 
 
 def _fill(
-    walk: Floats, status: npt.NDArray[np.uint8], module_of: Indices, modules: int
-) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    walk: F8, status: npt.NDArray[np.uint8], module_of: Indices, modules: int
+) -> tuple[F8, npt.NDArray[np.uint8]]:
     """Return walks; what no group determines is the median of its module's own, or of all.
 
     The scanner's group may have only a few dead crystals, without any coincidence.
@@ -220,15 +220,15 @@ def _fill(
     return filled, status
 
 
-def _mean_of_groups(values: Floats, groups: Indices) -> Floats:
+def _mean_of_groups(values: F8, groups: Indices) -> F8:
     mean = np.bincount(groups, values) / np.maximum(np.bincount(groups), 1)
-    result: Floats = mean[groups]
+    result: F8 = mean[groups]
     return result
 
 
 def _groups(
     system: _System, module_of: Indices, modules: int
-) -> tuple[Indices, npt.NDArray[np.uint8], Floats]:
+) -> tuple[Indices, npt.NDArray[np.uint8], F8]:
     """Return which crystals share a walk, how each is obtained, and each one's standard error."""
     information = system.information()
     with np.errstate(divide="ignore"):

@@ -138,7 +138,7 @@ def make_folder(path: Path) -> Path:
 
 @contextlib.contextmanager
 def cleaning_up() -> Iterator[None]:
-    """Within it, SIGTERM acts as Ctrl-C does, so that nothing is left behind."""
+    """While active, SIGTERM acts like Ctrl-C, so that nothing is left behind."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -148,7 +148,7 @@ def cleaning_up() -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_wait() -> Iterator[None]:
-    """Within it, Ctrl-C and SIGTERM wait until the end.
+    """While active, hold Ctrl-C and SIGTERM back until the end.
 
     For imports: libraries try imports within ``except``, and an interrupt there would be lost.
     """

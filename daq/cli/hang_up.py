@@ -1,4 +1,4 @@
-"""A terminal that goes away ends nothing that records."""
+"""Recording goes on when its terminal is closed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ STREAMS = (0, 1, 2)
 
 
 def outlive_the_terminal() -> None:
-    """From now on a hang-up closes the terminal's streams, and no more.
+    """From now on let a hang-up close the terminal's streams, and nothing more.
 
     Writing to a terminal that is gone is an error, so what was one leads nowhere afterwards; files
     and pipes stay as they are. Under nohup nothing changes: there SIGHUP is ignored already.

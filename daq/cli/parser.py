@@ -10,10 +10,10 @@ FEW = 6
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells what is wrong, and where the options are explained, instead of listing them all."""
+    """Says what is wrong and where the options are explained, instead of listing them all."""
 
     def shorten_usage(self) -> None:
-        """Name in the usage only what must be given, where there are more than a few options."""
+        """If there are many options, name only the required ones in the usage."""
         needed = [action for action in self._actions if not action.option_strings]
         if len(self._actions) - len(needed) <= FEW:
             return
@@ -24,11 +24,11 @@ class Parser(argparse.ArgumentParser):
         self.usage = " ".join([self.prog, "[options]", *words])
 
     def error(self, message: str) -> NoReturn:
-        """Leave with status 2."""
+        """Exit with status 2."""
         self.exit(2, f"{self.prog}: error: {message}\nsee `{self.prog} --help`\n")
 
     def refuse(self, unknown: list[str]) -> NoReturn:
-        """Leave with status 2: there are no such options; names the one most alike."""
+        """Exit with status 2 for unknown options, naming the most similar one."""
         name = unknown[0].partition("=")[0]
         known = {option.lower(): option for option in self._option_string_actions}
         alike = difflib.get_close_matches(name.lower(), known, n=1)

@@ -1,6 +1,6 @@
 """Progress of long work on stderr: one line, updated, on a terminal; sparse lines in a log.
 
-A program that shows the lines to a person asks for more of them by ``TOMOSHIBI_PROGRESS_S``.
+A program that shows the lines to a person can ask for more by ``TOMOSHIBI_PROGRESS_S``.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class ControlClient:
     """
 
     def __init__(self, endpoints: Endpoints, *, name: str = "") -> None:
-        """name : who it is, where it is to hold control; without, it is obeyed while nobody does"""
+        """Connect; without a ``name`` it holds no control, and is obeyed while nobody does."""
         self._name = name
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 200)

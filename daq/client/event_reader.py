@@ -96,7 +96,7 @@ class EventReader:
 
     @property
     def linked(self) -> bool:
-        """Whether there is a daq at the other end."""
+        """Whether a daq is connected."""
         while self._links.poll(0):
             event = recv_monitor_message(self._links)["event"]
             self._linked = event == zmq.EVENT_HANDSHAKE_SUCCEEDED

@@ -23,7 +23,7 @@ _START_TIME = 19
 
 
 class RunningSystem(msgspec.Struct, frozen=True):
-    """A daq that runs, and where it is met.
+    """A daq that runs, and its address.
 
     started : when its process began, in clock ticks since the machine did
     by : the command that a person typed, such as "demo"
@@ -38,14 +38,14 @@ class RunningSystem(msgspec.Struct, frozen=True):
 
 
 def describe_self(endpoint: str, *, runs: Path, scanner: str, by: str) -> RunningSystem:
-    """Return what the register is to hold of this process."""
+    """Return the register's entry for this process."""
     pid = os.getpid()
     return RunningSystem(pid, _started(pid), endpoint, str(runs.absolute()), scanner, by)
 
 
 @contextlib.contextmanager
 def registered(system: RunningSystem) -> Iterator[None]:
-    """Hold a system in the register.
+    """Keep a system in the register while active.
 
     Raises
     ------

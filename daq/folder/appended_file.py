@@ -39,7 +39,7 @@ class AppendedFile:
     def __init__(self, path: Path, *, size: int | None = None, new: bool = True) -> None:
         """Create a file, or open the one that is there, and bring its name to the disk.
 
-        size : what is behind it is cut off; None keeps all
+        size : bytes to keep; what follows is cut off; None keeps all
 
         Raises
         ------
@@ -131,7 +131,7 @@ class AppendedFile:
         return self.synced_bytes
 
     def go_on_in(self, number: int, path: Path) -> None:
-        """Append from now on to another open file that holds the same bytes, all on the disk.
+        """Switch to another open file that holds the same bytes, all on the disk.
 
         Raises OSError.
         """
@@ -142,7 +142,7 @@ class AppendedFile:
             self.path, self.synced_bytes, self._doubt = path, self.size, ""
 
     def close(self) -> None:
-        """Close it as it is; a call of ``sync`` that is under way ends as if it were open."""
+        """Close it as it is; a ``sync`` under way ends as if it were open."""
         with self._closing:
             if self._file >= 0:
                 os.close(self._file)

@@ -1,8 +1,8 @@
 """Finds the sound blocks of a file, one after another, past whatever is damaged.
 
-A block whose bytes were changed costs itself: behind it the next sound header is looked for, and
-reading goes on with its number. What has no sound block behind it is a torn tail, as a writer that
-was killed leaves it; all else that cannot be read is damage. docs/file-format.md.
+A damaged block costs only itself: reading goes on at the next sound header, with its number.
+Unreadable bytes with no sound block after them are a torn tail, as a killed writer leaves; any
+others are damage. docs/file-format.md.
 """
 
 from __future__ import annotations
@@ -169,10 +169,10 @@ class BlockWalk:
         return None
 
     def _behind(self, place: BlockPlace, *, spoilt: bool = False) -> int:
-        """Return from where on the next block's header is to be looked for.
+        """Return the position from which to look for the next header.
 
-        That is a block's end if a sound header is there, or if its payload is sound. But where
-        bytes were taken out of a block, the next one begins before that.
+        That is the block's end if a sound header is there or its payload is sound. Where bytes
+        were removed from a block, the next one begins earlier.
         """
         following = self._header(place.end)
         linked = following is not None and following.sequence == place.sequence + 1
@@ -181,7 +181,7 @@ class BlockWalk:
         return _within(place)
 
     def _next(self, search: int, expected: int) -> BlockPlace | None:
-        """Return the first block from a position on that goes on with the file."""
+        """Return the first block at or after a position that continues the file."""
         first = self._header(search)
         if first is not None and first.sequence == expected:
             return first
@@ -193,7 +193,7 @@ class BlockWalk:
         return None
 
     def _astray(self, place: BlockPlace, expected: int) -> bool:
-        """Whether a block is not of this file, or not in its place: blocks before it follow."""
+        """Whether a block is of another file, or out of place: blocks before it follow."""
         self._looks += 1
         if self._looks > _MOST_LOOKS:
             return False
@@ -237,7 +237,7 @@ class BlockWalk:
             return b"".join(self._sectors(position, size))
 
     def _sectors(self, position: int, size: int) -> Iterator[bytes]:
-        """Yield the bytes of a region that the disk cannot read as a whole; zeros for the bad."""
+        """Yield the bytes of a region that cannot be read in one go, bad sectors as zeros."""
         for begin in range(position, min(position + size, self._size), _SECTOR):
             length = min(_SECTOR, position + size - begin, self._size - begin)
             try:
@@ -246,7 +246,7 @@ class BlockWalk:
                 yield bytes(length)
 
     def _grown(self, size: int) -> bool:
-        """Whether a file that is being written has come to have a size."""
+        """Whether a file that is being written has reached a size."""
         self._size = os.fstat(self._file).st_size
         return self._size >= size
 
@@ -256,7 +256,7 @@ def _within(place: BlockPlace) -> int:
 
 
 def _sound(raw: bytes, position: int) -> BlockPlace | None:
-    """Return what a header says, None if it is none or damaged."""
+    """Return what a header says; None if it is not one, or is damaged."""
     if len(raw) < BLOCK_HEADER_BYTES or raw[:4] != _MAGIC:
         return None
     _, kind, _, sequence, items, length, crc, header_crc = _HEADER.unpack(raw)

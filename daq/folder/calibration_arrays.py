@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from coincidence.select import DOI_BINS
 from daq.errors import RunError
+from hw.arrays import Array
 from hw.scanner.description import MAX_CRYSTALS_PER_MODULE, Scanner
 
-Array = npt.NDArray[Any]
 Axis = Literal["crystal", "module", "place", "depth", "position"]
 
 GAIN_BOUNDS = (0.2, 5.0)
@@ -74,7 +73,7 @@ class ArraySpec:
         return tuple(extents[axis] for axis in self.axes)
 
     def nothing(self, scanner: Scanner) -> Array:
-        """Return the array that changes nothing: an empty one where that is allowed."""
+        """Return the array that changes nothing: an empty one if allowed."""
         shape = self.shape(scanner)
         if self.optional:
             shape = (0, *shape[1:])

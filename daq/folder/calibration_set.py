@@ -28,7 +28,6 @@ from daq.errors import StorageError
 from daq.folder.calibration_arrays import (
     SPECS,
     STATUS_NAMES,
-    Array,
     CalibrationSetError,
     all_specs,
     check_bounds,
@@ -36,6 +35,7 @@ from daq.folder.calibration_arrays import (
     check_shape,
     frozen,
 )
+from hw.arrays import Array
 from hw.bounded_files import read_npz
 from hw.scanner.description import Scanner
 from hw.whole_file import make_folder, sync_folder
@@ -136,11 +136,6 @@ class CalibrationSet(msgspec.Struct, frozen=True):
     def has_current_normalisation(self) -> bool:
         """Whether its efficiencies belong to this program's detection model."""
         return self.about.version >= NORMALISATION_SINCE
-
-    @property
-    def has_normalisation(self) -> bool:
-        """Whether it has efficiencies, of whatever detection model."""
-        return bool(self.statuses["efficiency"].any())
 
     def calibration(self) -> Calibration:
         """Return the corrections as the event path applies them.

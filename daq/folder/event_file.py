@@ -12,8 +12,9 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from daq.errors import StorageError
-from daq.folder.listmode_log import KINDS, RECORDS, ListmodeWriter, Records, RecordWriter, bytes_of
+from daq.folder.listmode_log import KINDS, RECORDS, ListmodeWriter, RecordWriter, bytes_of
 from daq.folder.singles_log import SinglesWriter
+from hw.arrays import Records
 from hw.messages.telemetry import EventKind
 
 ENDINGS: dict[EventKind, str] = {

@@ -13,7 +13,7 @@ from daq.folder.run_config import FORMAT_VERSION
 def check_format(path: Path, head: Mapping[str, Any]) -> None:
     """Raise LogError, naming the version, for a head written in a later format than ours.
 
-    Heads without a version are of the first one, or no heads, which their readers notice.
+    A head without a version is of the first one, or is no head, as its reader will notice.
     """
     versions = head.get("versions")
     told = versions.get("format", "1") if isinstance(versions, Mapping) else "1"

@@ -31,7 +31,7 @@ class Interruptions:
         self.all = read_interruptions(folder)
 
     def add(self, *, at_s: float, away_s: float, why: str) -> None:
-        """Add one, and keep it as far as the disk takes it: the journal has it, too.
+        """Add one and write it if the disk allows; the journal has it, too.
 
         at_s : detector time of what came last before it
         """

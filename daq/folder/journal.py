@@ -1,7 +1,7 @@
 """The journal of a run: what happened and when, one JSON object per line, and its latest entries
 for displays.
 
-Whoever repeats himself does not fill it: of entries of one kind, ``BURST`` are written in
+Repetition does not fill it: of entries of one kind, ``BURST`` are written in
 ``FOLD_S`` seconds, and how many more there were is told in one entry at the end of that time.
 
 An entry is on the disk when ``add`` returns, as long as a slow disk does not hold the service up.
@@ -169,7 +169,7 @@ class Journal:
         self._sync_soon(self._file)
 
     def _miss(self, error: StorageError) -> None:
-        """Count an entry that is not kept; tell those who look when that begins."""
+        """Count an entry that is not kept; show displays that this has begun."""
         self.write_errors += 1
         self._missing += 1
         if self._missing == 1:
@@ -195,7 +195,7 @@ class Journal:
         self._next_sync_s = now + max(LEAST_SYNC_S, took_s / SYNC_SHARE)
 
     def _of_its_own(self, name: str, **values: object) -> JournalLine:
-        """Return a line about the journal itself, which nobody told it."""
+        """Return a line of the journal's own, about itself."""
         line = _bounded(notice(name, **values))
         self._listen(line)
         return line

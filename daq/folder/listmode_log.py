@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from coincidence.events import RECORD_OF_KIND, TRIPLE
 from daq.errors import LogError
 from daq.folder.blocks import Block, LogReader, LogWriter
+from hw.arrays import Records
 from hw.messages.telemetry import EventKind
 from hw.wire.block_layout import MAX_PAYLOAD, BlockKind
 
@@ -23,7 +23,6 @@ KINDS: dict[EventKind, BlockKind] = {
     "triples": BlockKind.TRIPLES,
     "angles": BlockKind.ANGLES,
 }
-Records = npt.NDArray[np.void]
 FILE_NAME = "listmode.tmlm"
 FORMAT = "tomoshibi list-mode log"
 MAX_RECORDS = MAX_PAYLOAD // TRIPLE.itemsize

@@ -15,7 +15,8 @@ import numpy as np
 
 from daq.errors import LogError
 from daq.folder.blocks import BlockPlace, BlockReader
-from daq.folder.listmode_log import FORMAT, RECORDS, Records, records_of
+from daq.folder.listmode_log import FORMAT, RECORDS, records_of
+from hw.arrays import Records
 from hw.wire.block_layout import BlockKind
 
 

@@ -45,7 +45,7 @@ class LogWatch:
 
     @property
     def is_astray(self) -> bool:
-        """Whether something else, or nothing, lies at the file's path: it can be rescued."""
+        """Whether the path no longer leads to the file, which can then be rescued."""
         here = os.fstat(self._own)
         try:
             return not os.path.samestat(self._file.path.lstat(), here)
@@ -60,7 +60,7 @@ class LogWatch:
     def look(self) -> str:
         """Return in words what happened to the file, "" if it is as it should be.
 
-        Two calls of the system: meant to be asked about once a second.
+        Two system calls: meant to be called about once a second.
         """
         path, here = self._file.path, os.fstat(self._own)
         try:

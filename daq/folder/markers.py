@@ -48,7 +48,7 @@ class Markers:
     """Those of one run, the oldest first."""
 
     def __init__(self, folder: Path) -> None:
-        """Take up those of a folder, also where a daq that died has set them."""
+        """Take up those in a folder, including any set by a daq that died."""
         self._path = folder / FILE_NAME
         self.all: list[Marker] = []
         self._damaged = ""
@@ -58,7 +58,7 @@ class Markers:
             self._damaged = str(error)
 
     def add(self, text: str, *, at_s: float) -> Marker:
-        """Set one; it is on the disk then.
+        """Set one, and write it to the disk.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""A run's folder held by one process: what rewrites, copies or deletes a run does so alone."""
+"""A lock on a run's folder: only one process at a time rewrites, copies or deletes a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from daq.errors import RunError
 
 @contextmanager
 def alone(folder: Path, *, busy: str) -> Iterator[None]:
-    """Hold a folder; nothing waits. The system lets go of it when the process ends.
+    """Hold a folder's lock, without waiting. The system releases it when the process ends.
 
     busy : what to say where another process holds it
 

@@ -1,6 +1,6 @@
 """Whether a calibration set is of a run's own instrument, by the serial number that both name.
 
-A set that names none is taken at the word of who asks for it.
+A set that names none is trusted to whoever asks for it.
 """
 
 from __future__ import annotations

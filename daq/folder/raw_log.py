@@ -25,8 +25,7 @@ class RawLogWriter(LogWriter):
     FORMAT = FORMAT
 
     def append(self, payload: bytes | memoryview, *, frames: int) -> BlockPlace:
-        """Write frames laid end to end and return where; once it returns, they survive the end of
-        this process.
+        """Write frames laid end to end, and return where; they then outlive this process.
 
         Raises StorageError.
         """

@@ -1,4 +1,4 @@
-"""The log of refused frames: what came and was not accepted, each with why, when and where.
+"""The log of refused frames: those not accepted, each with why, when and where.
 
 ``refused.tmraw`` is made when there is something to keep. It is bounded in bytes and in rate, so
 that a source gone mad fills no disk; what is not kept is counted by verdict. docs/file-format.md.
@@ -69,7 +69,7 @@ class RefusedWriter(LogWriter):
 
 
 class RefusedFrames:
-    """Keeps one run's refused frames, within bounds. Its failure ends nothing but itself.
+    """Keeps one run's refused frames, within bounds. If it fails, nothing else does.
 
     kept : the number of frames in the log
     not_kept : the numbers of others, by verdict
@@ -85,7 +85,7 @@ class RefusedFrames:
         self.error = ""
 
     def keep(self, frames: Sequence[RefusedFrame], arrival_ns: int) -> None:
-        """Write what there is room for, count the rest; never raises StorageError."""
+        """Write what fits and count the rest; never raises StorageError."""
         if not frames:
             return
         since_ns, self._then_ns = arrival_ns - (self._then_ns or arrival_ns), arrival_ns

@@ -48,7 +48,7 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     mu_map : path of an npz with ``mu_per_mm`` and ``voxel_mm``, copied into the run; "" for none
     serial : of the scanner, as its source names it; "" where that names none
     calibration : path of a calibration set, copied into the run and applied; "" for none;
-        ``FACTORY`` for the one that names the serial (a run's own configuration never says so)
+        ``FACTORY`` for the one that names the serial (never in a run's own configuration)
     uncalibrated : why no set is applied, in words
     labels : free words about the run (nuclide, activity, phantom, operator, seed, ...)
     live : how the run is imaged live when it begins

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from daq.errors import LogError
 from daq.folder.blocks import Block, BlockReader
+from hw.arrays import Records
 from hw.wire.block_layout import BlockKind
 from hw.wire.truth_layout import FORMAT, FRAME, LABEL, UNKNOWN
 
-Records = npt.NDArray[np.void]
 _AHEAD = 512
 """How many periods a frame may be later than others: far more than the horizon allows."""
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from daq.errors import ImportDataError
 from daq.folder import listmode_log as listmode
@@ -30,9 +28,9 @@ from daq.folder.run_folder import (
     write_text,
 )
 from daq.folder.run_identity import draw_uids
+from hw.arrays import Records
 from hw.wire.block_layout import BlockKind
 
-Records = npt.NDArray[np.void]
 NO_SINGLES = "imported coincidences: no raw log, no singles, live times are not known"
 
 

@@ -65,7 +65,7 @@ class GateSingles:
 
     @property
     def exact(self) -> bool:
-        """Whether many energies are 511 keV to a tenth of a keV, as no detector reads them."""
+        """Whether many energies are 511 keV to a tenth of a keV, as no detector would read them."""
         near = np.abs(self.energy_dkeV - round(10 * ELECTRON_REST_KEV)) <= 1
         return bool(near.mean() > EXACT_SHARE)
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from coincidence.events import ANGLE, Rotation
 from daq.path.decode import MAX_FRAME_ID
 from daq.path.frame_check import CheckedFrames
-from hw.jit import Array, kernel
+from hw.arrays import Array
+from hw.jit import kernel
 from hw.scanner.description import Motion, Scanner
 from hw.wire.angle_words import ANGLE_MASK, ANGLE_SHIFT, ANGLE_SIGN, KIND_ANGLE, STEPS_PER_DEGREE
 from hw.wire.protocol import (

@@ -104,7 +104,7 @@ class Books:
         return self.sent is not None and not self.open_sums()
 
     def open_sums(self) -> list[str]:
-        """Return in words which sums do not close, by how much and of which modules."""
+        """Return in words which sums do not close, by how much and for which modules."""
         links, line = self._links, self._line
         off = {
             "event words received and those decoded": links["words_received"]

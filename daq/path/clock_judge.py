@@ -16,7 +16,8 @@ from __future__ import annotations
 import numpy as np
 
 from daq.path.link_state import LEAP_PERIODS
-from hw.jit import Array, Record, kernel
+from hw.arrays import Array
+from hw.jit import Record, kernel
 from hw.wire.protocol import FRAME_PERIOD_PS
 
 ALONE, UNOPPOSED = 8, 64

@@ -18,7 +18,8 @@ from coincidence import events
 from coincidence.events import END_OF_TIME_PS, as_words
 from coincidence.select import NO_CRYSTAL, CalibrationError
 from daq.path.frame_check import CheckedFrames
-from hw.jit import Array, Record, kernel
+from hw.arrays import Array
+from hw.jit import Record, kernel
 from hw.wire.protocol import (
     CRYSTAL_MASK,
     CRYSTAL_SHIFT,

@@ -29,7 +29,8 @@ from daq.path.link_state import (
     take_next,
     take_straggler,
 )
-from hw.jit import Array, Record, kernel
+from hw.arrays import Array
+from hw.jit import Record, kernel
 from hw.wire.protocol import (
     CRC_OFFSET,
     FLAG_LAST,
@@ -174,7 +175,7 @@ class FrameChecker:
         self._state[1] = max(self._state[1], period)
 
     def begin_with(self, headers: npt.NDArray[np.void]) -> None:
-        """Let each module's numbers begin with its first of these frames: the run began before."""
+        """Let each module's numbers begin with its first frame here: the run began earlier."""
         modules, first = np.unique(headers["module"], return_index=True)
         for name, of in (("next_sequence", "sequence"), ("next_word", "events_before")):
             self.links[name][modules] = headers[of][first]
@@ -182,8 +183,8 @@ class FrameChecker:
     def check(self, frames: Sequence[Frame], *, recorded: bool = False) -> CheckedFrames:
         """Check the frames in order; return those accepted and count the others.
 
-        recorded : they are from a raw log, which has accepted frames alone: their clocks have been
-            judged, with what is not in it
+        recorded : whether they are from a raw log, which holds only accepted frames: their clocks
+            were judged already, also by frames that are not in it
         """
         lengths = np.fromiter(map(len, frames), dtype=np.int64, count=len(frames))
         crcs = np.fromiter(map(_crc_of, frames), dtype=np.uint32, count=len(frames))

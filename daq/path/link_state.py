@@ -129,7 +129,7 @@ def _goes_with_number(h: Record, link: Record, ahead: int) -> bool:
 
 @kernel
 def take_late(h: Record, link: Record, ahead: int) -> bool:
-    """Take a frame that comes after its successors; return False for one that came before."""
+    """Take a frame that comes after its successors; return False for a repeated one."""
     back = -ahead - 1
     bit = np.uint64(1) << np.uint64(back)
     if back >= WINDOW or (link.seen & bit) != 0:
@@ -151,7 +151,7 @@ def is_straggler(h: Record, link: Record, ahead: int) -> bool:
 
 @kernel
 def take_straggler(h: Record, link: Record) -> bool:
-    """Take a frame from before the module's restart; return False for one that came before."""
+    """Take a frame from before the module's restart; return False for a repeated one."""
     beyond = np.int64(h.sequence) - (link.old_next & 0xFFFFFFFF)
     if beyond >= 0:
         link.old_seen = (
@@ -209,7 +209,7 @@ def take_next(h: Record, link: Record, ahead: int) -> None:
 
 @kernel
 def _goes_on(h: Record, link: Record, ahead: int) -> bool:
-    """Return whether a frame out of step goes on with the numbers, so that its clock has moved.
+    """Return whether a frame out of step continues the numbers, so that only its clock has moved.
 
     A module sends a frame a period: its numbers cannot have gained more than the time that passed.
     """

@@ -26,7 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.path.decode import MAX_FRAME_ID
-from hw.jit import Array, kernel
+from hw.arrays import F8, Array
+from hw.jit import kernel
 from hw.wire.protocol import DEAD_TIME_UNIT_PS, FRAME_PERIOD_PS
 
 UNITS_PER_PERIOD = FRAME_PERIOD_PS / DEAD_TIME_UNIT_PS
@@ -122,7 +123,6 @@ def fold_periods(
     edges[0] = upto
 
 
-Floats = npt.NDArray[np.float64]
 PERIOD_S = FRAME_PERIOD_PS * 1e-12
 
 
@@ -172,30 +172,30 @@ class LiveTime:
         return self.folded_ps * 1e-12
 
     @property
-    def module_s(self) -> Floats:
+    def module_s(self) -> F8:
         """Live time of each module, (modules,)."""
         return self._column(LIVE)
 
     @property
-    def dead_s(self) -> Floats:
+    def dead_s(self) -> F8:
         """Dead time of each module within the frames used, (modules,)."""
         return self._column(DEAD)
 
     @property
-    def lost_s(self) -> Floats:
+    def lost_s(self) -> F8:
         """Time of lost, damaged and late frames, and of losses in queues, (modules,)."""
         return self._column(LOST)
 
     @property
-    def stalled_s(self) -> Floats:
+    def stalled_s(self) -> F8:
         """Time for which the horizon did not wait for the module, (modules,)."""
         return self._column(STALLED)
 
-    def _column(self, share: int) -> Floats:
+    def _column(self, share: int) -> F8:
         return np.asarray(self._shares[:, share] * PERIOD_S)
 
     @property
-    def pair_s(self) -> Floats:
+    def pair_s(self) -> F8:
         """Live time of each pair of modules, (modules, modules), symmetric, diagonal 0."""
         return np.asarray((self._pairs + self._pairs.T) * PERIOD_S)
 

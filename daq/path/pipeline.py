@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.events import ANGLE, END_OF_TIME_PS, SINGLE, Records, Rotation
+from coincidence.events import ANGLE, END_OF_TIME_PS, SINGLE, Rotation
 from coincidence.order import TimeOrder
 from coincidence.select import Calibration, Selector, no_calibration, window_table
 from coincidence.sorter import CoincidenceSorter, SortCounts
@@ -26,6 +26,7 @@ from daq.path.angles import angle_track
 from daq.path.decode import DEFAULT_STALL_PS, STATE_NAMES, Decoder
 from daq.path.frame_check import CheckedFrames, FrameChecker
 from daq.path.stage_threads import run_stages
+from hw.arrays import Records
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, allowed_module_pairs

@@ -110,7 +110,7 @@ class Resequencer:
             self._pass(module, *found)
 
     def flush(self) -> list[Frame]:
-        """Return all that is held back: what is missing will not come."""
+        """Return all frames held back: those missing will not come."""
         for module, waiting in enumerate(self._waiting):
             begin = self._next[module]
             for number in sorted(waiting, key=lambda n: (n - begin) % _NUMBERS):

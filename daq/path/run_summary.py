@@ -24,13 +24,13 @@ UNSORTED = "incomplete: not all is sorted"
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of a run beside what its data tell.
+    """What is known of a run beyond its data.
 
     created : when it was armed, ISO 8601
     conditions : why it is not simply good
     elapsed_s : wall time from start to end
     reports : of the sources; undelivered : prompts that the live imager missed
-    load : what gave way where sorting could not follow
+    load : what gave way when sorting could not keep up
     refused_kept, refused_not_kept : frames in the log of refused frames, and others by verdict
     markers : what people set in it
     interruptions : times without data because daq or source were away

@@ -65,7 +65,7 @@ def efficiency_map(counts: I8, scanner: Scanner, left_out: Mask) -> EfficiencyMa
 
 
 def _median(values: F8, *, axis: int) -> F8:
-    """Return the median of what is known, kept as an axis of 1; NaN where nothing is."""
+    """Return the median of what is known, keeping the axis; NaN where nothing is."""
     masked = np.ma.masked_invalid(values)
     found = np.ma.median(masked, axis=axis, keepdims=True)
     return np.asarray(np.ma.filled(found, np.nan))

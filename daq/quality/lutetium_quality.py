@@ -1,8 +1,8 @@
 """The daily QC of a PET scanner without a source: from the ¹⁷⁶Lu background of its crystals.
 
-The spectrum that remains after calibration is explained as in the energy calibration
-(``daq.calibration.lutetium_fit``); the gain that it still asks for is the error of the scale. There
-is no 511 keV peak, so no resolution; and no pairs from a known place, so no CTR.
+The calibrated spectrum is fitted as in the energy calibration (``daq.calibration.lutetium_fit``);
+the gain that the fit still needs is the error of the scale. There is no 511 keV peak, so no
+resolution; and no pairs from a known place, so no CTR.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def pet_parts(
     *,
     progress: Progress | None = None,
 ) -> list[Measured]:
-    """Return all parts of the QC of a run of PET; raises LogError if the run cannot be read.
+    """Return all parts of the QC of a PET run; raises LogError if the run cannot be read.
 
     Parameters
     ----------

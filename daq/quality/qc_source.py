@@ -1,4 +1,4 @@
-"""What stood before the scanner in a QC's run: as a person says, or as the run's labels do."""
+"""The source in a QC's run, as a person names it or as the run's labels do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAMED: dict[str, SourceName] = {
 
 @dataclass(frozen=True)
 class QcSource:
-    """name : its kind; words : as it is told; position_mm : of its middle."""
+    """name : its kind; words : its description; position_mm : of its middle."""
 
     name: SourceName
     words: str

@@ -1,4 +1,4 @@
-"""What a run's summary tells a QC: time, rates, frames lost, and the two estimates of randoms."""
+"""What a QC takes from a run's summary: time, rates, lost frames and both estimates of randoms."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Randoms(msgspec.Struct, frozen=True):
 
 
 class RunCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a summary, what a QC needs; other keys are not looked at."""
+    """The part of a summary that a QC needs; other keys are ignored."""
 
     detector_time_s: Annotated[float, Meta(ge=0)]
     condition: str

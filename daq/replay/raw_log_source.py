@@ -120,7 +120,7 @@ class ReplaySource:
 
 
 def _report(checker: FrameChecker, run_tag: int, trouble: str) -> SourceReport:
-    """As sent counts what the log holds and what, by its gaps, was lost before."""
+    """Return the report: sent are the log's frames and those that its gaps show as lost earlier."""
     links = checker.links
     return SourceReport(
         run_tag=run_tag,

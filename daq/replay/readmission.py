@@ -29,7 +29,7 @@ _JUDGED = (Verdict.OUT_OF_STEP, Verdict.DUPLICATE)
 
 
 class Readmission:
-    """The refused frames of a run that are right. ``count`` : of them, by module."""
+    """The refused frames of a run that were right. ``count`` : their number, by module."""
 
     def __init__(self, folder: Path) -> None:
         """Read both logs; raises LogError."""

@@ -118,7 +118,7 @@ def resort(
 
 @dataclass(frozen=True)
 class SortedLog:
-    """A raw log that was read to its end: what sorted it, and what took the outcome."""
+    """A raw log read to its end: the pipeline that sorted it, and the takers of the outcome."""
 
     reader: RawLogReader
     config: RunConfig
@@ -138,7 +138,7 @@ def sort_log(
     threads: int = 1,
     readmission: Readmission | None = None,
 ) -> SortedLog:
-    """Sort a run's raw log as :func:`resort` does; return all that knows the outcome.
+    """Sort a run's raw log as :func:`resort` does; return everything that holds the outcome.
 
     Parameters
     ----------

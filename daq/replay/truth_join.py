@@ -21,9 +21,10 @@ from daq.errors import LogError
 from daq.folder import raw_log as rawlog
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_folder import config_in, own_calibration, tag_in
-from daq.folder.truth_file import Records, TruthReader
+from daq.folder.truth_file import TruthReader
 from daq.path.pipeline import Output, Pipeline
 from daq.replay.truth_singles import LabelledSingles
+from hw.arrays import Records
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.geometry import build_geometry
 from hw.wire.truth_layout import FILE_NAME, LINE, LUTETIUM_DECAY, NOISE_TRIGGER, UNKNOWN

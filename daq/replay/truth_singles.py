@@ -21,8 +21,9 @@ from coincidence.select import (
     Selector,
     WindowTable,
 )
-from daq.folder.truth_file import Records, TruthReader
+from daq.folder.truth_file import TruthReader
 from daq.path.frame_check import CheckedFrames
+from hw.arrays import Records
 from hw.scanner.description import Scanner
 from hw.wire.protocol import (
     CRYSTAL_MASK,

@@ -1,8 +1,8 @@
-"""Arming by command: what its arguments mean, before :class:`daq.service.run_life.RunLife` arms.
+"""Arming by command: interprets its arguments for :class:`daq.service.run_life.RunLife`.
 
 Without arguments the last configuration is armed once more. ``protocol`` is one that the daq has,
-by ``NAME`` or ``NAME@VERSION``, or a whole one, or None for none; other arguments go before it.
-``again`` is a second scan of the same: as the run that has just been closed, its patient, too.
+by ``NAME`` or ``NAME@VERSION``, or a whole one, or None for none; other arguments override it.
+``again`` repeats the run that has just been closed, with the same patient.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hw.scanner.protocol_text import ProtocolError, protocol_of
 
 
 class Arming:
-    """Arms runs as commands say."""
+    """Arms runs by command."""
 
     def __init__(self, life: RunLife, given: GivenPaths) -> None:
         self._life, self._given = life, given

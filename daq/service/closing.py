@@ -21,7 +21,7 @@ HURRIED_DRAIN_S, HURRIED_SORT_S, HURRIED_IMAGER_S = 0.8, 0.5, 0.5
 class Closing:
     """Decides when each of the steps of stopping is over. Times are monotonic seconds.
 
-    drained, sorted : whether the first and the second one are
+    drained, sorted : whether the first and the second step are over
     """
 
     def __init__(self, now: float, *, sources: int, imager: bool) -> None:

@@ -230,7 +230,7 @@ class Sources:
             raise MessageError(f"a source does not send {type(message).__name__}")
 
     def go_on(self, run_tag: int) -> None:
-        """Let the sources that are sending a run take part in it, now and whenever they come."""
+        """Let sources that are sending a run take part in it, now and whenever they appear."""
         self._run_tag, self._goes_on = run_tag, True
         for source in self._sources.values():
             self._let_go_on(source)
@@ -294,7 +294,7 @@ class Sources:
         return [source for source in self._sources.values() if not source.lost]
 
     def taking_part(self) -> list[tuple[Source, float]]:
-        """Return the sources of the run, and for how long in s each has said nothing."""
+        """Return the sources of the run, and for how long (s) each has been silent."""
         now = self._clock()
         return [(source, now - source.seen_s) for source in self._taking_part]
 
@@ -305,7 +305,7 @@ class Sources:
 
     @property
     def all_reported(self) -> bool:
-        """Whether every source that takes part has reported, but for those lost."""
+        """Whether every source that takes part has reported, except those lost."""
         reported = [s.reported for s in self._taking_part if s.reported or not s.lost]
         return bool(reported) and all(reported)
 
@@ -321,7 +321,7 @@ class Sources:
 
     @property
     def labels(self) -> dict[str, float]:
-        """What the sources tell of a run."""
+        """The labels that the sources give a run."""
         return {key: it for s in self.present for key, it in s.hello.labels.items()}
 
     @property

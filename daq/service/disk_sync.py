@@ -20,7 +20,7 @@ END_S = 5.0
 
 
 class DiskSync:
-    """Of one log, from now until ``close``.
+    """Syncs one log, from now until ``close``.
 
     error : why what is written is not safe on the disk, "" if it is
     beside : brings something else there each time, such as the journal; may raise StorageError
@@ -36,7 +36,7 @@ class DiskSync:
 
     @property
     def synced_bytes(self) -> int:
-        """So many of the log's bytes are on the disk."""
+        """The number of the log's bytes that are on the disk."""
         return self._log.synced_bytes
 
     def _run(self) -> None:

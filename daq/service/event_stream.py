@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from daq.folder.listmode_log import KINDS, Records, bytes_of
+from daq.folder.listmode_log import KINDS, bytes_of
 from daq.service.entrance.inbox import Inbox
+from hw.arrays import Records
 from hw.messages.codec import encode
 from hw.messages.telemetry import EventBatch, EventKind
 

@@ -58,7 +58,7 @@ class LeftOver:
         return lines
 
     def end(self) -> None:
-        """Stop it, within a bound; what it was at can be recovered later."""
+        """Stop it, within a bound; the run it was working on can be recovered later."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.terminate()

@@ -1,4 +1,4 @@
-"""What gives way when the machine cannot follow, in a fixed order, each step said and counted.
+"""What gives way when the machine cannot keep up, in a fixed order, each step told and counted.
 
 1. display: telemetry comes less often, planar pictures not at all;
 2. image: the live image gets a part of the events, and says so;

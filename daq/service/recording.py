@@ -44,7 +44,7 @@ Deliver = Callable[[Run, Output], None]
 
 
 class Recording:
-    """One run's. ``deliver`` takes what was sorted."""
+    """Records and sorts one run. ``deliver`` takes what was sorted."""
 
     def __init__(self, journal: Journal, deliver: Deliver) -> None:
         self._journal, self._deliver = journal, deliver
@@ -114,7 +114,7 @@ class Recording:
         return bool(run.backlog)
 
     def _has_no_room(self, run: Run, now: float) -> bool:
-        """Whether what room is left is for the raw log: sorting waits, and ends if that lasts."""
+        """Whether the raw log needs the room left: sorting waits, and ends if that lasts."""
         try:
             disk = os.statvfs(run.folder)
         except OSError:  # whoever writes there will say it
@@ -134,7 +134,7 @@ class Recording:
         self._journal.tell(notice("sorting.ended", why=why, run=run.name))
 
     def look(self, run: Run) -> None:
-        """Say what is new about the disk and the sorting."""
+        """Journal what is new about the disk and the sorting."""
         now = time.monotonic()
         behind_s = (run.newest_ps - run.pipeline.newest_ps) * 1e-12
         for line in run.load.look(run.backlog.bytes, behind_s, now):
@@ -151,7 +151,7 @@ class Recording:
         self._not_kept = run.refused.error
 
     def guard(self, run: Run) -> None:
-        """Bring back what was taken away or changed of the run's files, and say so."""
+        """Restore files of the run that were removed or changed, and journal it."""
         for line in run.guard.look():
             self._journal.tell(line)
             run.taint("somebody deleted, moved or cut its logs in mid-run")

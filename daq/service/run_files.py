@@ -71,7 +71,7 @@ class RunFiles:
         self._as_written = {name: _state_of(folder / name) for name in self._wanted()}
 
     def wrong(self) -> set[str]:
-        """Return the names of those that are missing, or no longer as they were written."""
+        """Return the names of files that are missing, or no longer as written."""
         states = {name: _state_of(self._folder / name) for name in self._wanted()}
         return {
             name for name, now in states.items() if now is None or now != self._as_written[name]
@@ -127,7 +127,7 @@ class RunFiles:
 
 
 def _state_of(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when somebody writes a file, None where there is none."""
+    """Return a stamp that changes when a file is written, None if there is no file."""
     try:
         found = path.stat()
     except OSError:

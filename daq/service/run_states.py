@@ -47,7 +47,7 @@ class RunStates:
         self.state, self.reason = state, reason
 
     def explain(self, words: str) -> None:
-        """Say what a person who finds it idle should know: until a run is armed."""
+        """Set what a person who finds it idle should know, until a run is armed."""
         if self.state == "idle":
             self.reason = words
 

@@ -122,7 +122,7 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
 
 
 def _remove_files(folder: Path) -> None:
-    """Take the sockets' files away, which ZeroMQ leaves; only while the folder is locked.
+    """Remove the socket files, which ZeroMQ leaves; only while the folder is locked.
 
     So does an imager that is killed; of one that lives the file stays.
     """
@@ -135,7 +135,7 @@ def _remove_files(folder: Path) -> None:
 
 
 def _is_deserted(path: Path) -> bool:
-    """Whether nobody listens at a socket's file."""
+    """Whether nobody listens on a socket's file."""
     with UnixSocket(AF_UNIX, SOCK_STREAM) as caller:
         try:
             caller.connect(str(path))

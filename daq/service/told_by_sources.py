@@ -1,4 +1,4 @@
-"""What sources and modules tell of a run, as lines of its journal."""
+"""What sources and modules report of a run, as lines of its journal."""
 
 from __future__ import annotations
 

@@ -15,13 +15,13 @@ import numpy.typing as npt
 
 from emulator.object.phantom import MAX_VOXELS_PER_AXIS, Phantom, PhantomError, Triple
 from emulator.physics.materials import material_name, mu_per_mm
+from hw.arrays import Mask
 
 MAX_VOXELS = 60_000_000
 _OVER = 4
 _EMPTY_MATERIAL = "air"
 
 Kind = Literal["sphere", "ellipsoid", "cylinder", "box"]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def emulate_spect_slice(
 
     Parameters
     ----------
-    poses : (cameras, POSE_SIZE) f8, in the object's frame
+    poses : (cameras, 12) f8, in the object's frame: centre of the crystal's front face in mm, then
+        the axes u, v, w
     rate_Hz : histories per second, of all channels
     share : (channels,) f8, cumulative shares of the channels in them, the last one 1
     region_share : (regions,) f8, cumulative shares of the regions; empty: all alike

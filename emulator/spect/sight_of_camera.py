@@ -52,9 +52,6 @@ PENETRATED, BACKSCATTERED, SEPTAL = 1, 2, 4
 """Bits of a label's ``modules_before``: crossed septa; came back from behind the crystal; scattered
 in septa or is their X-ray."""
 
-POSE_SIZE = 12
-"""A camera's pose: centre of the crystal's front face in mm, then the axes u, v, w."""
-
 _PLACED_AT_ONCE = 32
 
 

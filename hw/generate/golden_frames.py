@@ -29,7 +29,7 @@ SOUND_VERDICTS = ("ACCEPTED", "OTHER_RUN", "UNKNOWN_MODULE", "DUPLICATE", "OUT_O
 
 @dataclass(frozen=True)
 class GoldenFrame:
-    """One vector: its bytes, what it is for, and what a receiver must make of it."""
+    """One vector: its bytes, its purpose, and what a receiver must make of it."""
 
     name: str
     text: str

@@ -1,7 +1,7 @@
 """Who may open a TCP connection: answers ZeroMQ's question before a handshake is completed.
 
 One thread in each process that binds sockets, for its ZeroMQ context (RFC 27/ZAP). The daq's planes
-are its domains: a key that may only observe reaches the planes that are for displays, and the
+are its domains: a key that may only observe reaches the planes for displays, and the
 control plane, where the daq itself answers what it may not (:mod:`daq.service.entrance.door`).
 """
 

@@ -111,7 +111,7 @@ class KeyRing:
 
     @property
     def for_others(self) -> bool:
-        """Whether somebody was given a key: only then may a system be reached from afar."""
+        """Whether any client has a key: only then may a system be reached from other machines."""
         return any(not one.revoked and not _is_own(one.name) for one in self.clients())
 
     def pair(self) -> tuple[bytes, bytes]:

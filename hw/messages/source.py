@@ -64,7 +64,7 @@ class Welcome(Message):
 
 
 class Refused(Message):
-    """Daq to source: what you sent was not taken, and why. Said at most once in a few seconds."""
+    """Daq to source: what you sent was refused, and why. Sent at most once every few seconds."""
 
     reason: Text
 
@@ -85,7 +85,7 @@ class Start(Message):
 
 
 class OnDisk(Message):
-    """Daq to source, a few times a second: so far a run's frames are on the disk.
+    """Daq to source, a few times a second: how far a run's frames are on the disk.
 
     sequences, periods : of each module's newest frame that is, by arrival; -1 for none. It and all
         frames that were sent before it need not be kept.

@@ -84,7 +84,7 @@ class StartCheck(msgspec.Struct, kw_only=True, frozen=True):
 
 class JournalEntry(msgspec.Struct, kw_only=True):
     """One line of a run's journal. ``wall`` is ISO 8601 UTC; ``id`` and ``values`` as in
-    JournalLine, "" in journals of before.
+    JournalLine, "" in older journals.
     """
 
     number: int
@@ -96,7 +96,7 @@ class JournalEntry(msgspec.Struct, kw_only=True):
 
 
 class Alarm(msgspec.Struct, kw_only=True):
-    """Something that somebody must answer, until its cause is gone and somebody has.
+    """A condition that stays until its cause is gone and somebody has acknowledged it.
 
     ``number`` names it in commands. ``count``: how often it came, between ``first_wall`` and
     ``last_wall`` (ISO 8601 UTC). ``stands``: whether its cause is still there. ``answered_by``:

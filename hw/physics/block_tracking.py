@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw.jit import Array, bare_kernel, kernel
+from hw.arrays import Array
+from hw.jit import bare_kernel, kernel
 from hw.physics.compton import sample_compton
 from hw.physics.photon_kernels import Ray, isotropic, moved, scattered
 from hw.physics.random_numbers import State, exponential, normal, seed_stream, uniform
@@ -392,7 +393,7 @@ def deposits_from_ball(
     radius_mm: float, distance_mm: float, energy_keV: float, size: Array, mu_per_mm: Array,
     photo: Array, seed: int, out: Array,
 ) -> None:  # fmt: skip
-    """Fill in the energy (keV) that each photon deposits which interacts in a lone block.
+    """Fill in the energy (keV) that each photon interacting in a lone block deposits.
 
     radius_mm, distance_mm : of the ball that the photons come from, and of its middle to the face
     size : (3,) f8, width, height and thickness; mu_per_mm, photo : as for :func:`counts_from`

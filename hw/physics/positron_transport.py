@@ -1,4 +1,4 @@
-"""How far positrons get in water, from cross-sections of single collisions. Nothing is fitted.
+"""The range of positrons in water, from cross-sections of single collisions. Nothing is fitted.
 
 A positron of energy T slows down continuously (CSDA) and changes direction in many collisions.
 

@@ -18,14 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recon.acceptance.line_sinogram import (
-    NU2,
-    FloatArray,
-    Strip,
-    StripCounts,
-    aligned_profile,
-    strip_counts,
-)
+from hw.arrays import F8
+from recon.acceptance.line_sinogram import NU2, Strip, StripCounts, aligned_profile, strip_counts
 
 MOST_RANDOMS = 0.01
 """Randoms over trues up to which a run gives the scatter fraction."""
@@ -56,8 +50,8 @@ class LineCounts:
     """Sinograms (angles, elements) of prompts and of the randoms expected, at one mean activity."""
 
     activity_MBq: float
-    prompts: FloatArray
-    randoms: FloatArray
+    prompts: F8
+    randoms: F8
     seconds: float
 
 
@@ -69,7 +63,7 @@ class ScatterFraction(NamedTuple):
     randoms_share: float
 
 
-def peaks_of(lines: list[LineCounts]) -> FloatArray:
+def peaks_of(lines: list[LineCounts]) -> F8:
     """Return the sinogram whose peaks align all others: the sum of prompts less randoms.
 
     The line does not move. The largest of few counts can lie anywhere; aligned by it, noise would
@@ -79,7 +73,7 @@ def peaks_of(lines: list[LineCounts]) -> FloatArray:
 
 
 def necr_points(
-    lines: list[LineCounts], strip: Strip = NU2, *, aligned_by: FloatArray | None = None
+    lines: list[LineCounts], strip: Strip = NU2, *, aligned_by: F8 | None = None
 ) -> list[NecrPoint]:
     """Return the rates at each activity.
 
@@ -109,7 +103,7 @@ def necr_point(
 
 
 def scatter_fraction(
-    line: LineCounts, strip: Strip = NU2, *, aligned_by: FloatArray | None = None
+    line: LineCounts, strip: Strip = NU2, *, aligned_by: F8 | None = None
 ) -> ScatterFraction:
     """Return the scatter fraction of one activity, its randoms subtracted.
 

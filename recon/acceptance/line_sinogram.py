@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F8
 from hw.scanner.geometry import Geometry, crystal_position_mm
-
-FloatArray = npt.NDArray[np.float64]
 
 ANGLES = 90
 """The number of angles and the elements' size are our choice, of the order of the resolution."""
@@ -38,7 +37,6 @@ class Strip:
 
 NU2 = Strip(120.0, 40.0, 2.0)
 NU4_MOUSE = Strip(12.5 + 8.0, 14.0, 0.5)
-NU4_RAT = Strip(25.0 + 8.0, 14.0, 0.5)
 """NU 4: up to 8 mm beyond the phantom."""
 
 
@@ -59,14 +57,14 @@ class StripCounts:
         return self.total - self.below
 
 
-def pair_ends_mm(pairs: npt.NDArray[Any], geometry: Geometry) -> tuple[FloatArray, FloatArray]:
+def pair_ends_mm(pairs: npt.NDArray[Any], geometry: Geometry) -> tuple[F8, F8]:
     """Return the places of each pair's two photons, with their depth bin, (n, 3) each."""
     a = crystal_position_mm(geometry, pairs["crystal_a"], pairs["doi_a"]).astype(np.float64)
     b = crystal_position_mm(geometry, pairs["crystal_b"], pairs["doi_b"]).astype(np.float64)
     return a, b
 
 
-def lor_coordinates(pairs: npt.NDArray[Any], geometry: Geometry) -> tuple[FloatArray, FloatArray]:
+def lor_coordinates(pairs: npt.NDArray[Any], geometry: Geometry) -> tuple[F8, F8]:
     """Return (s in mm, φ in rad) of each pair's LOR across the axis, (n,) each.
 
     s = x·cos φ + y·sin φ, 0 ≤ φ < π; positions with their depth bin.
@@ -78,7 +76,7 @@ def lor_coordinates(pairs: npt.NDArray[Any], geometry: Geometry) -> tuple[FloatA
     return s, angle
 
 
-def sinogram(pairs: npt.NDArray[Any], geometry: Geometry, strip: Strip = NU2) -> FloatArray:
+def sinogram(pairs: npt.NDArray[Any], geometry: Geometry, strip: Strip = NU2) -> F8:
     """Return the counts by (angle, element) within the radius."""
     s, angle = lor_coordinates(pairs, geometry)
     elements = round(2 * strip.radius_mm / strip.element_mm)
@@ -87,7 +85,7 @@ def sinogram(pairs: npt.NDArray[Any], geometry: Geometry, strip: Strip = NU2) ->
     return np.asarray(counts)
 
 
-def aligned_profile(counts: FloatArray, peaks_of: FloatArray | None = None) -> FloatArray:
+def aligned_profile(counts: F8, peaks_of: F8 | None = None) -> F8:
     """Return the sum of the projections, each shifted so that its largest element is central.
 
     ``peaks_of`` : the sinogram whose peaks are used, itself by default. The profile has twice as
@@ -102,7 +100,7 @@ def aligned_profile(counts: FloatArray, peaks_of: FloatArray | None = None) -> F
     return profile
 
 
-def strip_counts(profile: FloatArray, strip: Strip = NU2) -> StripCounts:
+def strip_counts(profile: F8, strip: Strip = NU2) -> StripCounts:
     """Return NEMA's division of an aligned profile."""
     middle = len(profile) // 2
     half, element = strip.strip_mm / 2, strip.element_mm
@@ -120,7 +118,7 @@ _NEAR = 3
 """Elements about the line in which a projection's largest one is looked for."""
 
 
-def line_place_mm(counts: FloatArray, strip: Strip = NU2) -> tuple[float, float]:
+def line_place_mm(counts: F8, strip: Strip = NU2) -> tuple[float, float]:
     """Return where the line crosses the transverse plane, (x, y), from its sinogram.
 
     The point that most counts pass through, then least squares of each projection's largest element
@@ -141,7 +139,7 @@ def line_place_mm(counts: FloatArray, strip: Strip = NU2) -> tuple[float, float]
     return float(place[0]), float(place[1])
 
 
-def _most_passed(counts: FloatArray, design: FloatArray, strip: Strip) -> FloatArray:
+def _most_passed(counts: F8, design: F8, strip: Strip) -> F8:
     """Return the point of a grid of two elements that most counts pass through."""
     axis = np.arange(-strip.radius_mm, strip.radius_mm, 2 * strip.element_mm)
     x, y = np.meshgrid(axis, axis, indexing="ij")
@@ -153,14 +151,14 @@ def _most_passed(counts: FloatArray, design: FloatArray, strip: Strip) -> FloatA
     return np.array([x[best], y[best]])
 
 
-def _elements(s_mm: FloatArray, strip: Strip) -> npt.NDArray[np.int64]:
+def _elements(s_mm: F8, strip: Strip) -> npt.NDArray[np.int64]:
     """Return the element of each distance from the axis, the outermost ones beyond the radius."""
     last = round(2 * strip.radius_mm / strip.element_mm) - 1
     found = np.floor((s_mm + strip.radius_mm) / strip.element_mm).astype(np.int64)
     return np.clip(found, 0, last)
 
 
-def line_alone(counts: FloatArray, strip: Strip = NU2) -> FloatArray:
+def line_alone(counts: F8, strip: Strip = NU2) -> F8:
     """Return a sinogram with one count where the line of another one is, for its alignment.
 
     With the counts that the standards ask for, that is each projection's largest element. With few,

@@ -18,6 +18,7 @@ from coincidence.events import SINGLE
 from daq.folder import raw_log
 from daq.folder.listmode_log import RECORDS, RecordReader
 from daq.folder.raw_log import RawLogReader
+from hw.arrays import Records
 from hw.wire.block_layout import BlockKind
 from hw.wire.protocol import (
     FRAME_PERIOD_LOG2,
@@ -27,8 +28,6 @@ from hw.wire.protocol import (
     ticks_to_ps,
     unpack_words,
 )
-
-Records = npt.NDArray[np.void]
 
 
 class EventBlocks(Sequence[Records]):

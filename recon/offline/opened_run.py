@@ -29,6 +29,7 @@ from daq.folder.run_folder import (
     started_at,
 )
 from daq.folder.singles_log import SinglesReader
+from hw.arrays import Records
 from hw.bounded_files import FileRefused, read_object
 from hw.messages.sort_settings import EnergyWindow, SortSettings
 from hw.physics.nuclides import Nuclide, nuclide_of
@@ -38,7 +39,7 @@ from hw.wire.block_layout import BlockKind
 from recon.core.grid import ImageGrid, ReconError
 from recon.core.scanner_tables import ReconSystem
 from recon.core.tof import TofModel
-from recon.offline.event_blocks import EventBlocks, Records, blocks_of, raw_singles
+from recon.offline.event_blocks import EventBlocks, blocks_of, raw_singles
 from recon.offline.options import ReconOptions
 from recon.offline.run_data import RunData
 from recon.offline.run_model import RunModel, checked_options

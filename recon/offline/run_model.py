@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from hw.arrays import F4
+from hw.arrays import F4, Records
 from recon.core.asked import OptionsError
 from recon.core.correction_record import Corrections
 from recon.core.events import EventList, Lors, joined
@@ -38,7 +38,6 @@ from recon.offline.run_data import RunData
 from recon.projector.operator import Projector
 from recon.spect.run import SpectOptions
 
-Records = npt.NDArray[np.void]
 T = TypeVar("T", ReconOptions, SpectOptions)
 
 

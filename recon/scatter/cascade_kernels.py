@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw.jit import Array, bare_kernel, kernel
+from hw.arrays import Array
+from hw.jit import bare_kernel, kernel
 from hw.physics.random_numbers import seed_stream, uniform
 from recon.scatter.photon_kernels import (
     Energies,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from hw.jit import Array, bare_kernel
+from hw.arrays import Array
+from hw.jit import bare_kernel
 from hw.physics.block_efficiency import efficiency_at
 from hw.physics.compton import sample_compton
 from hw.physics.constants import ELECTRON_REST_KEV

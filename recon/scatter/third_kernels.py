@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from hw.jit import Array, bare_kernel, kernel
+from hw.arrays import Array
+from hw.jit import bare_kernel, kernel
 from hw.physics.block_efficiency import efficiency_at
 from hw.physics.constants import ELECTRON_REST_KEV
 from hw.physics.photon_kernels import Ray

@@ -30,8 +30,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hw.arrays import F8
-from hw.jit import Array, kernel
+from hw.arrays import F8, Array
+from hw.jit import kernel
 from hw.physics.constants import FWHM_PER_SIGMA
 from hw.scanner.description import Collimator, Scanner
 from hw.scanner.geometry import mean_interaction_depth_mm

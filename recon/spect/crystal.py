@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from hw.jit import Array, kernel
+from hw.arrays import Array
+from hw.jit import kernel
 from hw.physics.compton import sample_compton
 from hw.physics.constants import FWHM_PER_SIGMA
 from hw.physics.random_numbers import seed_stream, uniform

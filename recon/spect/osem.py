@@ -20,8 +20,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hw.arrays import F4
-from hw.jit import Array, kernel
+from hw.arrays import F4, Array
+from hw.jit import kernel
 from recon.core.grid import Image
 from recon.spect.peaks import SpectError
 from recon.spect.projector import SpectProjector

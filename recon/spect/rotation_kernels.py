@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw.jit import Array, bare_kernel, kernel
+from hw.arrays import Array
+from hw.jit import bare_kernel, kernel
 
 
 class Turn(NamedTuple):

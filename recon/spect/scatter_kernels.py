@@ -13,7 +13,8 @@ import math
 
 import numpy as np
 
-from hw.jit import Array, bare_kernel, kernel
+from hw.arrays import Array
+from hw.jit import bare_kernel, kernel
 from hw.physics.compton import sample_compton
 from hw.physics.constants import ELECTRON_REST_KEV
 from hw.physics.photon_kernels import isotropic, turned_anyhow

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence.events import ANGLE, ANGLE_STEP_DEG, WINDOW_SHIFT, angles_of_singles
-from hw.arrays import F8, Records
-from hw.jit import Array, kernel
+from hw.arrays import F8, Array, Records
+from hw.jit import kernel
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import module_poses
 from recon.spect.peaks import SpectError

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import I8
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, crystal_position_mm
 from oracles.multi_ray import CrystalPairs
 from recon.core.events import NO_OFFSET, Lors
 from recon.core.grid import ReconError
-
-I8 = npt.NDArray[np.int64]
 
 MOST_LINES = 50_000_000
 """About 2.4 GB as lines; larger scanners are taken in parts (``module_pairs``)."""

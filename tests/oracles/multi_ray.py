@@ -23,16 +23,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hw.arrays import F4
+from hw.arrays import F4, F8, I8
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM, Geometry
 from recon.core.events import NO_OFFSET, Lors
 from recon.core.grid import Image, ReconError
 from recon.core.tof import HALF_C_MM_PER_PS
 from recon.projector.operator import Projector
-
-F8 = npt.NDArray[np.float64]
-I8 = npt.NDArray[np.int64]
 
 MOST_RAYS = 1024
 LEAST_COSINE = 0.01

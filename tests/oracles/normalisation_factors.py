@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.calibration.normalisation_fit import NormalisationResult
+from hw.arrays import F8
 
-Floats = npt.NDArray[np.float64]
 
-
-def crystal_factor(found: NormalisationResult) -> Floats:
+def crystal_factor(found: NormalisationResult) -> F8:
     """Return ε = e·b, (n_crystals,)."""
     modules = len(found.efficiency) // len(found.block_profile)
     return found.efficiency * np.tile(found.block_profile, modules)
@@ -23,7 +22,7 @@ def pair_factor(
     efficiency: npt.NDArray[np.floating],
     block_profile: npt.NDArray[np.floating],
     geometric: npt.NDArray[np.floating],
-) -> Floats:
+) -> F8:
     """Return e_a b_a e_b b_b g_MN of crystal pairs, (k,) f8: measured over modelled sensitivity.
 
     An empty ``block_profile`` or ``geometric`` means 1.

@@ -6,9 +6,9 @@ import math
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage, special
 
+from hw.arrays import F8
 from hw.physics.energy_windows import spect_windows
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import module_poses
@@ -17,8 +17,6 @@ from recon.core.grid import ImageGrid
 from recon.spect.peaks import Peak, peaks_of
 from recon.spect.projector import SpectProjector
 from recon.spect.views import View
-
-F8 = npt.NDArray[np.float64]
 
 
 def small_head(

@@ -1,4 +1,4 @@
-"""What the daq of the service says: asked by its user, for nobody else gets an answer."""
+"""Asking the service's daq for its state, as its user, since nobody else gets an answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def user_environment(settings: ServiceSettings, places: Places) -> dict[str, str
 def ask(program: Path, settings: ServiceSettings, places: Places, *, leave: bool = False) -> str:
     """Return the daq's state, such as "idle", as a version's program hears it.
 
-    leave : it is to end as well, unless a run is under way
+    leave : whether it is also to end, unless a run is under way
 
     Raises
     ------

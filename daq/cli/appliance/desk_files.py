@@ -26,7 +26,7 @@ def environment(settings: ServiceSettings, places: Places) -> str:
 def wrapper(settings: ServiceSettings, places: Places) -> str:
     """Return the command: the version in force, for the service's user with its environment.
 
-    Others only learn where the processes meet; what they may do there, their key says.
+    Other users only learn the address; what they may do there depends on their key.
     """
     return f"""\
 #!/bin/sh
@@ -41,7 +41,7 @@ exec "{places.program}" "$@"
 
 
 def desktop_entry(places: Places) -> str:
-    """Return the menu's entry that opens the console."""
+    """Return the menu entry that opens the console."""
     return f"""\
 [Desktop Entry]
 Type=Application

@@ -53,7 +53,7 @@ def files_of(settings: ServiceSettings, places: Places) -> dict[Path, str]:
 
 
 def write_units(folder: Path, settings: ServiceSettings, places: Places) -> None:
-    """Write a version's units into its folder; those of no process any more go."""
+    """Write a version's units into its folder; remove those whose process no longer exists."""
     texts = unit_files.unit_files(settings, places)
     for name, text in texts.items():
         write_readable(folder / name, text)
@@ -79,7 +79,7 @@ def put_in_place(settings: ServiceSettings, places: Places) -> None:
 
 
 def _make_private(owner: pwd.struct_passwd, runs: Path, places: Places) -> None:
-    """Make the folders that are the user's alone; one that is there keeps what it holds."""
+    """Make the folders that are the user's alone; an existing one keeps its content."""
     own = [places.state, places.ends, places.state / "config", places.cache, runs]
     for folder in [*own, *([places.runtime] if places.is_trial else [])]:
         fresh = not folder.exists()
@@ -92,7 +92,7 @@ def _make_private(owner: pwd.struct_passwd, runs: Path, places: Places) -> None:
 
 
 def link_units(settings: ServiceSettings, places: Places) -> None:
-    """Lead systemd to the units of the current version, whichever it is, from each start on."""
+    """Link the units of the current version, whichever it is, into systemd's folder."""
     wanted = set(unit_files.unit_files(settings, places))
     for old in _linked(places):
         if old.name not in wanted:

@@ -1,4 +1,4 @@
-"""What `doctor` finds of a bedside PC: letters of Japanese, rights to serial ports, the service."""
+"""What `doctor` checks on a bedside PC: Japanese fonts, rights to serial ports, the service."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Finding:
 
 
 def fonts() -> Finding:
-    """Whether the console can write Japanese, which patients' names and words may be in."""
+    """Whether the console can show Japanese, as in patients' names."""
     what = "fonts"
     if shutil.which("fc-list") is None:
         return Finding(what, "warning", "fc-list is missing: nobody knows which", FC_LIST_APT)

@@ -47,7 +47,7 @@ class ServiceSettings(msgspec.Struct, frozen=True):
 
 
 def check(settings: ServiceSettings) -> None:
-    """Raise CommandError, naming the option, for what could not work."""
+    """Raise CommandError, naming the option, for a setting that cannot work."""
     if not _ACCOUNT.fullmatch(settings.user):
         raise CommandError(f"--user {settings.user!r}: no account can have that name")
     if settings.runs and not Path(settings.runs).is_absolute():
@@ -69,13 +69,13 @@ def check(settings: ServiceSettings) -> None:
 
 
 def keep(settings: ServiceSettings, places: Places) -> None:
-    """Write the settings; readable by all, for they hold nothing secret."""
+    """Write the settings, readable by all: they hold nothing secret."""
     text = msgspec.json.format(msgspec.json.encode(settings), indent=1).decode()
     write_readable(places.settings, f"{text}\n")
 
 
 def kept(places: Places) -> ServiceSettings:
-    """Return the settings; CommandError where there are none, or where they cannot be read."""
+    """Return the settings; CommandError if there are none, or they cannot be read."""
     try:
         found = msgspec.convert(read_object(places.settings), ServiceSettings)
     except FileRefused as error:

@@ -1,4 +1,4 @@
-"""From one version to another: never during a run, and back by itself where the new one fails.
+"""Switching versions: never during a run, and back by itself if the new one fails.
 
 The order of steps is what makes an interruption harmless. Everything slow is done beforehand,
 beside the version in force: build, units, kernels. Then the daq is asked to leave unless a run is
@@ -110,7 +110,7 @@ class Switcher:
     # --- beginning and end of the service -------------------------------------------------------
 
     def let_leave(self) -> None:
-        """Have the daq leave; CommandError, with the reason, where a run is under way."""
+        """End the daq; CommandError, with the reason, if a run is under way."""
         self._refuse_during_a_run()
         if self._runs():
             self._ask(leave=True)
@@ -190,7 +190,7 @@ class Switcher:
             raise CommandError(f"{change.came_from}, in force again, does not come up: {why}")
 
     def _restart(self) -> str:
-        """Have all processes started anew; return the start of the daq that is over by it.
+        """Restart all processes; return the start of the daq that this ended.
 
         It is asked for at the last moment: systemd may have started the old version once more.
         """
@@ -206,7 +206,7 @@ class Switcher:
         return self.systemd.show(self._daq).get("InvocationID", "")
 
     def _why_not_well(self, before: str) -> str:
-        """Wait until a daq other than ``before`` answers and stays; return why none does, or ""."""
+        """Wait for a daq other than ``before`` that answers and stays; return why none does."""
         end_s, starts = self.clock() + self.comes_up_s, list[str]()
         why = "it was not started"
         while self.clock() < end_s:
@@ -226,7 +226,7 @@ class Switcher:
         return f"{why}, within {self.comes_up_s:g} s"
 
     def _answer(self, start: str) -> str:
-        """Return why the daq of this start is not well, or "" where it answers and stays."""
+        """Return why the daq of this start is not well, "" if it answers and keeps running."""
         try:
             self._ask()
         except CommandError as error:

@@ -24,7 +24,7 @@ class Systemd:
         self._program = list(program)
 
     def start(self, *units: str) -> None:
-        """Have units started; what becomes of them is looked at afterwards."""
+        """Start units without waiting; their state is checked afterwards."""
         self._call("start", "--no-block", *units)
 
     def stop(self, *units: str) -> None:
@@ -32,21 +32,21 @@ class Systemd:
         self._call("stop", *units, within_s=10 * CALL_S)
 
     def restart(self, *units: str) -> None:
-        """Have units stopped and started: once ordered, systemd does it whatever becomes of us."""
+        """Restart units; once asked, systemd does it even if this process dies."""
         self._call("restart", "--no-block", *units)
 
     def forgive(self, *units: str) -> None:
-        """Forget failures: a unit that was started too often is not even started by order."""
+        """Clear failures: a unit that was started too often could not even be started by hand."""
         for unit in units:  # one that is not loaded has none, which systemctl calls an error
             with contextlib.suppress(CommandError):
                 self._call("reset-failed", unit)
 
     def reload(self) -> None:
-        """Have units read again."""
+        """Make systemd read the units again."""
         self._call("daemon-reload")
 
     def show(self, unit: str) -> dict[str, str]:
-        """Return what is known of a unit: the properties ``SHOWN``."""
+        """Return the properties ``SHOWN`` of a unit."""
         text = self._call("show", unit, f"--property={','.join(SHOWN)}", "--timestamp=unix")
         pairs = (line.partition("=") for line in text.splitlines())
         return {name: value for name, _, value in pairs}

@@ -30,7 +30,7 @@ PLAIN = re.compile(r"[\w@+=:,./-]+")
 class Process:
     """A process of the service.
 
-    watched : it gives signs of life, and is taken for hung without
+    watched : it gives signs of life, and counts as hung without them
     serial : it may open the modules' serial ports
     memory : who is ended first where memory runs out (-1000 to 1000, the highest)
     """
@@ -75,7 +75,7 @@ def unit_files(settings: ServiceSettings, places: Places) -> dict[str, str]:
 
 
 def quoted(word: str) -> str:
-    """Return a word as a unit's command line has it: nothing in it is a specifier or variable."""
+    """Return a word quoted for a unit's command line, without specifiers or variables."""
     word = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return word if PLAIN.fullmatch(word) else f'"{word}"'
 
@@ -92,7 +92,7 @@ WantedBy=multi-user.target
 
 
 def _settle(places: Places) -> str:
-    """Return the unit that ends an update which was cut off: it runs the version before."""
+    """Return the unit that settles an interrupted update; it runs the previous version."""
     return f"""\
 [Unit]
 Description=Tomoshibi: back to the version before, where a new one does not come up
@@ -140,7 +140,7 @@ def _service(process: Process, settings: ServiceSettings, places: Places) -> str
 
 
 def _told_end(process: Process, places: Places) -> str:
-    """Return the line that notes an end which nobody ordered: systemd forgets it at the restart."""
+    """Return the line that records an unexpected end, which systemd forgets at the restart."""
     words = '"$$(date +%%s) $$SERVICE_RESULT $$EXIT_CODE $$EXIT_STATUS"'
     test = 'test "$$SERVICE_RESULT" = success'
     return f"ExecStopPost=-/bin/sh -c '{test} || echo {words} > {places.ends}/{process.name}'"
@@ -161,7 +161,7 @@ def _limits(process: Process) -> list[str]:
 
 
 def _rights(process: Process, settings: ServiceSettings, places: Places) -> list[str]:
-    """Return what a process may do: what it is for, and no more."""
+    """Return a process's rights: no more than it needs."""
     runs = settings.runs_folder(places)
     writable = " ".join(quoted(str(path)) for path in (places.state, places.cache, runs))
     devices = ["DevicePolicy=closed", "DeviceAllow=char-ttyUSB rw", "DeviceAllow=char-ttyACM rw",
@@ -201,7 +201,7 @@ def _rights(process: Process, settings: ServiceSettings, places: Places) -> list
 
 
 def log_limits() -> str:
-    """Return how much of the service's log journald keeps; it is a log of its own."""
+    """Return how much of the service's log, which is separate, journald keeps."""
     return """\
 # Written by `tomoshibi service install`; `journalctl --namespace tomoshibi` reads the log.
 [Journal]

@@ -1,4 +1,4 @@
-"""What runs, since when, how often it was started again and why: in words."""
+"""What runs, since when, and how often it was restarted and why, in words."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _state_of(process: Process, places: Places, systemd: Systemd) -> UnitState:
 
 
 def last_end(path: Path) -> tuple[float, str]:
-    """Return when and why a process last ended without an order; (0, "") where it never did.
+    """Return when and why a process last ended unexpectedly; (0, "") if it never did.
 
     The file has the unit's ``ExecStopPost`` written: seconds, result, kind and status of the end.
     """
@@ -104,7 +104,7 @@ def _clock(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time that has passed, in its two largest units."""
+    """Return a duration in its two largest units."""
     minutes = int(max(0.0, seconds)) // 60
     if minutes < 60:
         return f"{minutes} min"

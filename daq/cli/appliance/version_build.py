@@ -101,7 +101,7 @@ def build(
 def write_units_of(
     name: str, versions: Versions, settings: ServiceSettings, places: Places
 ) -> None:
-    """Have a version write its units itself: it knows what its processes need."""
+    """Let a version write its own units: it knows what its processes need."""
     argv = [str(versions.program(name)), "service", "write-units"]
     argv += ["--root", str(places.root), "--output", str(versions.place(name) / "units")]
     text = msgspec.json.encode(settings).decode()
@@ -122,7 +122,7 @@ def _check(given: Given) -> None:
 
 
 def own_python() -> Path:
-    """Return the interpreter below this environment: versions are built on the same."""
+    """Return the interpreter that this environment is based on; versions are built on it."""
     return Path(getattr(sys, "_base_executable", sys.executable)).resolve()
 
 
@@ -136,7 +136,7 @@ def check_python(python: Path) -> None:
 
 
 def _wheel_of(folder: Path) -> Path | None:
-    """Return the program's wheel in a folder, if it is the only one."""
+    """Return the program's wheel in a folder, which must be the only one."""
     found = sorted(folder.glob(f"{NAME}-*.whl"))
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
@@ -208,7 +208,7 @@ def _from_checkout(given: Given, folder: Path) -> Path:
 
 
 def _is_repository(given: Given) -> bool:
-    """Whether git knows what is committed there; a release that was unpacked has no .git."""
+    """Whether it is a git repository; an unpacked release has no .git."""
     if (given.folder / ".git").exists() and shutil.which("git"):
         return True
     if given.ref:
@@ -304,7 +304,7 @@ def run_step(
 
 @contextmanager
 def _readable_by_all() -> Iterator[None]:
-    """Within it, what is made can be read by the service's user, whatever the umask."""
+    """While active, new files can be read by the service's user, whatever the umask."""
     before = os.umask(FOR_ALL)
     try:
         yield

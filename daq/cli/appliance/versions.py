@@ -65,7 +65,7 @@ class Versions:
         return name if self.is_whole(name) else ""
 
     def place(self, name: str) -> Path:
-        """Return a version's folder; CommandError for what is no name of one."""
+        """Return a version's folder; CommandError if the name cannot be a version's."""
         if not _NAME.fullmatch(name) or name in (CURRENT, PREVIOUS):
             raise CommandError(f"{name!r} is no name of a version")
         return self.folder / name
@@ -79,12 +79,12 @@ class Versions:
         return bool(_NAME.fullmatch(name)) and (self.folder / name / WHOLE).is_file()
 
     def finish(self, name: str) -> None:
-        """Note that a version's build is finished; all of it is on the disk then."""
+        """Mark a version's build as finished, once all of it is on the disk."""
         os.sync()
         write_readable(self.place(name) / WHOLE, f"{name}\n")
 
     def put_in_force(self, name: str, *, previous: str) -> None:
-        """Make a whole version the current one; the way back is led first."""
+        """Make a complete version the current one, after setting the way back."""
         if not self.is_whole(name):
             raise CommandError(f"version {name} in {self.folder} is not whole: build it again")
         self._lead(PREVIOUS, previous)
@@ -101,7 +101,7 @@ class Versions:
         sync_folder(self.folder)
 
     def forget_others(self) -> list[str]:
-        """Remove what is neither current nor previous, nor the way back; return what went."""
+        """Remove all versions but current, previous and the way back; return those removed."""
         kept = {self.current, self.previous}
         if (open_change := self.unconfirmed()) is not None:
             kept |= {open_change.came_from, open_change.previous}
@@ -119,7 +119,7 @@ class Versions:
         return self.folder / "unconfirmed.json"
 
     def unconfirmed(self) -> Unconfirmed | None:
-        """Return the change that has not been seen to work; None where there is none."""
+        """Return the change that is not confirmed yet; None if there is none."""
         try:
             return msgspec.convert(read_object(self._note), Unconfirmed)
         except FileRefused:
@@ -130,11 +130,11 @@ class Versions:
             raise CommandError(f"{self._note}: {error}; remove it") from error
 
     def note(self, change: Unconfirmed) -> None:
-        """Keep a change, before it is made."""
+        """Record a change before it is made."""
         write_readable(self._note, msgspec.json.encode(change).decode())
 
     def confirm(self) -> None:
-        """Note that the version in force works, or that the way back was gone."""
+        """Confirm that the version in force works, or that the way back was taken."""
         self._note.unlink(missing_ok=True)
         sync_folder(self.folder)
 
@@ -142,7 +142,7 @@ class Versions:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep others from changing anything; CommandError at once where somebody else does."""
+        """Lock out other changes; CommandError at once if another one is under way."""
         make_folder(self.folder, mode=0o755)
         with (self.folder / "lock").open("a", encoding="utf-8") as file:
             try:

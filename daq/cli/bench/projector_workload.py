@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.cli.common import CommandError
+from hw.arrays import F4
 from hw.bounded_files import FileRefused, read_npz
 from recon.core.events import Lors
 from recon.core.grid import Image, ImageGrid, ReconError
 from recon.core.tof import TofModel
 
-F4 = npt.NDArray[np.float32]
 Entries = dict[str, npt.NDArray[Any]]
 
 RING_RADIUS_MM = 150.0

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE, Records, empty_singles
+from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE, empty_singles
 from coincidence.order import TimeOrder
 from coincidence.ordered import pair_ordered
 from coincidence.select import Selector, window_table
@@ -34,6 +34,7 @@ from daq.path.frame_check import FrameChecker
 from daq.path.pipeline import Pipeline, pairs_in_view
 from daq.path.stage_threads import run_stages
 from daq.path.takers.streams import PairStream
+from hw.arrays import Records
 from hw.scanner.geometry import build_geometry
 
 CHAIN_BATCH = 1 << 17

@@ -1,12 +1,12 @@
-"""Calibrate an emulated scanner as its factory would: all of it, from runs emulated for that.
+"""Calibrate an emulated scanner completely, as its factory would, from runs emulated for this.
 
 Three sources are measured: a rod in air (energies, from an event library, for they need most
 counts; skews and walks, from the full Monte Carlo), a thin hollow cylinder in air (normalisation)
 and a water cylinder of known activity (Bq/mL). The calibrations are those of `tomoshibi calibrate`,
 one after the other. The result is SERIAL.npz and, beside it,
 SERIAL.activity.json; `tomoshibi demo --serial SERIAL --calibration SERIAL.npz` uses both. The sets
-that come with the package were made so. What the emulator drew is the truth: how far from it each
-quantity is, is told at the end.
+that come with the package were made this way. The emulator knows the true values: the deviation of
+each quantity from them is printed at the end.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class Factory:
     def _measured(self, source: Source, calibration: Path | None = None) -> Path:
         """Emulate a run of the source; return its folder.
 
-        One without calibration that was kept is taken again: its raw log is as it would be made.
+        A kept run without calibration is used again: its raw log would come out the same.
         """
         import numpy as np
 

@@ -50,7 +50,7 @@ def scanner_of(folders: list[Path]) -> Scanner:
 
 
 def serial_of(folders: list[Path], base: CalibrationSet | None) -> str:
-    """Return the serial number of the runs' instrument, "" where they name none.
+    """Return the serial number of the runs' instrument, "" if they name none.
 
     Raises
     ------

@@ -174,7 +174,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace, service: DaqService) -> None:
-    """Serve, found by other commands; a register that cannot be written keeps nobody from it."""
+    """Serve, registered for other commands if the register can be written."""
     from daq.client.register import describe_self, registered
 
     system = describe_self(

@@ -100,7 +100,7 @@ def add_quantification_options(parser: argparse.ArgumentParser) -> Declared:
 
 
 def add_dicom_options(parser: argparse.ArgumentParser) -> Declared:
-    """Add what DICOM files say and the run may not."""
+    """Add options for what DICOM files need and the run may lack."""
     group = OptionGroup(parser, "DICOM")
     group.add("--patient-position", modality="both", choices=PATIENT_POSITIONS,
               help="instead of the run's own")  # fmt: skip
@@ -127,7 +127,7 @@ def sources_of(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def dicom_facts(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what is said instead of the run; "" for nothing."""
+    """Return the values given in place of the run's; "" for none."""
     return {
         "frame_uid": options.frame_of_reference or "",
         "patient_position": options.patient_position or "",
@@ -157,7 +157,7 @@ def recon_options(
 
 
 def extras_of(options: argparse.Namespace, folder: Path, data: RunData) -> Extras:
-    """Return motion, gating, calibration and patient, as far as they are given."""
+    """Return motion, gating, calibration and patient, where given."""
     from recon.offline.motion import PoseStream
     from recon.offline.reconstruction import Extras
 
@@ -215,7 +215,7 @@ def _patient(options: argparse.Namespace, folder: Path, data: RunData) -> Patien
 
 
 def _patient_of_study(folder: Path, data: RunData) -> Patient | None:
-    """Return weight and net activity of the run's study, None where it lacks one of them."""
+    """Return weight and net activity of the run's study; None if either is missing."""
     from daq.folder.identity.study_file import read_study
     from hw.physics.nuclides import nuclide_of
     from recon.offline.run_facts import patient_of

@@ -99,7 +99,7 @@ class ChainPlan:
 
 
 class Stopped(Exception):
-    """A person asks the chain to stop, or has closed the window while no run was on."""
+    """A person asked the chain to stop, or closed the window while no run was on."""
 
 
 class LiveChain:
@@ -244,11 +244,11 @@ class LiveChain:
 
     @property
     def _source_returns(self) -> bool:
-        """Whether a source that is started again goes on with the run, where time is by now."""
+        """Whether a restarted source rejoins the run at the present detector time."""
         return self.plan.source[0] == "emulate" and not self.plan.link
 
     def _expect_a_run(self, telemetry: Telemetry) -> None:
-        """Give up on a daq that was started again and does not go on with the run."""
+        """Give up on a restarted daq that does not go on with the run."""
         now = time.monotonic()
         if telemetry.state != "idle":
             self._idle_since_s = None

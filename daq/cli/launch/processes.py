@@ -67,7 +67,7 @@ class Children:
         return self._children[name]
 
     def died(self) -> list[Child]:
-        """Return the children that ended by themselves, and forget them."""
+        """Return and forget the children that ended by themselves."""
         gone = [child for child in self._children.values() if child.process.poll() is not None]
         for child in gone:
             del self._children[child.name]
@@ -126,7 +126,7 @@ def run_to_end(argv: Sequence[str]) -> int:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Stop a child that still runs, by force if it outlives its bound; leave no zombie."""
+    """Stop a child that still runs, by force if need be; leave no zombie."""
     try:
         process.terminate()  # nothing where it has ended
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""The folder of a launcher's sockets and logs, and what killed launchers have left of theirs."""
+"""The folder of a launcher's sockets and logs, and clearing those that killed launchers left."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SCRATCH = "tomoshibi-run-"
 
 
 def new_scratch() -> Path:
-    """Make a folder for this launcher, and remove those of this user's that were killed."""
+    """Make a folder for this launcher; remove those that this user's killed launchers left."""
     clear_scratch()
     return Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-"))
 
 
 def clear_scratch() -> None:
-    """Remove what killed launchers of this user have left: sockets, logs of processes."""
+    """Remove sockets and process logs left by this user's killed launchers."""
     for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}[0-9]*-*"):
         number = folder.name.removeprefix(SCRATCH).partition("-")[0]
         with contextlib.suppress(OSError, ValueError):
@@ -32,7 +32,7 @@ def clear_scratch() -> None:
 
 
 def _is_running(pid: int, since_s: float) -> bool:
-    """Whether a process of that number is as old as a time, and not a later one."""
+    """Whether the process with this number is the one started then, not a later one."""
     try:
         return psutil.Process(pid).create_time() <= since_s + 1
     except psutil.Error:

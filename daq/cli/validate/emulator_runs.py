@@ -29,10 +29,9 @@ from emulator.engines.prepare import prepare
 from emulator.object.phantom import Phantom
 from emulator.physics.positron_range import RANGE_BINS
 from emulator.slices import DECAYS, PERIOD_S, SliceAhead, SliceHits
+from hw.arrays import Records
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.geometry import allowed_module_pairs, build_geometry
-
-Records = npt.NDArray[np.void]
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,9 @@ from emulator.detector.digitizer import NO_ORIGIN, TAG_PERIOD_SHIFT, Digitizer, 
 from emulator.engines.instrument import Instrument
 from emulator.slices import SliceHits
 from emulator.truth_labels import no_labels
+from hw.arrays import Records
 from hw.wire.protocol import FRAME_PERIOD_PS, ticks_to_ps, unpack_words
 from hw.wire.truth_layout import LABEL
-
-Records = npt.NDArray[np.void]
 
 MERGE_PS = 2_000
 """Longer than a photon takes to cross the scanner, far shorter than the time between decays."""

@@ -98,7 +98,7 @@ def _plain(key: str) -> str:
 
 
 def refuse_identifying(name: str, labels: Mapping[str, Any], identity: Identity | None) -> None:
-    """Raise RunError where a run's name or labels would say whom it is about."""
+    """Raise RunError if a run's name or labels would say whom it is about."""
     found = identifying_labels(labels)
     if found:
         raise RunError(
@@ -113,14 +113,14 @@ def refuse_identifying(name: str, labels: Mapping[str, Any], identity: Identity 
 
 
 def write_identity(folder: Path, identity: Identity) -> Path:
-    """Keep an identity in a run's folder, for its owner's eyes; raises StorageError."""
+    """Write an identity into a run's folder, readable by its owner alone; raises StorageError."""
     path = folder / IDENTITY_NAME
     write_private(path, identity)
     return path
 
 
 def refuse_identity_in(folder: Path, words: str, what: str) -> None:
-    """Raise RunError where words that go elsewhere hold what a run's identity does."""
+    """Raise RunError if words that go elsewhere contain anything of a run's identity."""
     identity = read_identity(folder)
     for field, text in identity.texts() if identity else ():
         if text.casefold() in words.casefold():
@@ -128,7 +128,7 @@ def refuse_identity_in(folder: Path, words: str, what: str) -> None:
 
 
 def read_identity(folder: Path) -> Identity | None:
-    """Return who a run is about, None where it does not say; raises LogError."""
+    """Return who a run is about, None if it does not say; raises LogError."""
     path = folder / IDENTITY_NAME
     if not path.exists():
         return None

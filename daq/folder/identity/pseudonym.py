@@ -1,4 +1,4 @@
-"""Takes out of a run's folder whom it is about, and looks whether anything of it is left.
+"""Removes a person's identity from a run's folder, and searches for anything left of it.
 
 The person's data go, with the pseudonym, into a key file elsewhere, if one is asked for, and out of
 the folder: ``identity.json`` is removed, and labels of older runs that identify are taken out of
@@ -83,7 +83,7 @@ def new_pseudonym() -> str:
 def pseudonymise(
     folder: Path, *, pseudonym: str = "", key_file: Path | None = None
 ) -> Pseudonymised:
-    """Give a run a pseudonym; ``key_file`` keeps whose it is, elsewhere.
+    """Give a run a pseudonym; ``key_file``, kept elsewhere, says whose it is.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def _drop_labels(content: Any) -> bool:
 
 
 def _clean_head(path: Path) -> bool:
-    """Write a log anew with a head without the labels; its other blocks stay to the byte."""
+    """Rewrite a log with the labels removed from its head; its other blocks stay byte for byte."""
     with path.open("rb") as log:
         raw = log.read(BLOCK_HEADER_BYTES)
         if len(raw) < BLOCK_HEADER_BYTES:
@@ -268,7 +268,7 @@ def _search(folder: Path, wanted: list[tuple[str, str]], done: Pseudonymised) ->
 
 
 def _encodings(text: str) -> set[bytes]:
-    """Return a text, in small letters and in capitals, as files may hold it."""
+    """Return a text in the encodings that files may have, in lower and upper case."""
     found: set[bytes] = set()
     for form in (text, text.lower(), text.upper(), text.title()):
         found |= {form.encode(), form.encode("utf-16-le"), form.encode("utf-16-be")}

@@ -69,7 +69,7 @@ def review_of(values: Mapping[str, Any]) -> Review:
 
 
 def read_review(folder: Path) -> Review | None:
-    """Return the review of a run, None where there was none; raises LogError."""
+    """Return the review of a run, None if there was none; raises LogError."""
     path = folder / REVIEW_NAME
     if not path.exists():
         return None
@@ -80,10 +80,10 @@ def read_review(folder: Path) -> Review | None:
 
 
 def change_review(folder: Path, changes: Mapping[str, Any], *, now: dt.datetime) -> Review:
-    """Change fields of a run's review; return it. Who signs does so ``now``.
+    """Change fields of a run's review; return it. A signature is dated ``now``.
 
-    What a signature stood under does not change beneath it: with any other change it is taken off,
-    unless somebody signs again. The journal has the words.
+    Any other change removes the signature, unless somebody signs again. The journal records the
+    change in words.
 
     Raises
     ------

@@ -97,7 +97,7 @@ class Study(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
         return None if injected is None else (injected - started).total_seconds()
 
     def doubts(self, started: dt.datetime, half_life_s: float | None) -> list[str]:
-        """Return what is hardly right, in words: nothing of it is refused."""
+        """Return in words what is probably wrong; nothing of it is refused."""
         return [*self._doubts_of_body(), *self._doubts_of_activity(started, half_life_s)]
 
     def _doubts_of_body(self) -> list[str]:
@@ -176,7 +176,7 @@ def write_study(folder: Path, study: Study) -> Path:
 
 
 def change_study(folder: Path, changes: Mapping[str, Any]) -> tuple[Study, list[str]]:
-    """Change fields of a run's study; return it, and the names of those that are others now.
+    """Change fields of a run's study; return it, and the names of the fields that changed.
 
     The journal tells names, never values. Raises as :func:`read_study` and :func:`write_study`.
     """

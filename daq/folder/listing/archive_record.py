@@ -1,6 +1,6 @@
 """Where copies of a run are: ``archive.json`` of the run, written by ``tomoshibi archive``.
 
-It says that a copy was whole when it was made, not that it still is: who deletes a run reads the
+It says that a copy was complete when made, not that it still is: whoever deletes a run reads the
 copy again. It stays with the run and is in no copy.
 """
 

@@ -181,7 +181,7 @@ def _review(folder: Path) -> str:
 
 
 def _size(path: Path) -> int:
-    """Return a plain file's size, 0 for anything else."""
+    """Return a plain file's size; 0 for anything else."""
     try:
         found = path.lstat()
     except OSError:

@@ -87,7 +87,7 @@ def entry_of(path: Path, progress: Callable[[int], None] = lambda size: None) ->
 
 
 def sizes_wrong(folder: Path) -> list[str]:
-    """Return what is missing or has another size, in words: cheap, and finds no changed bit."""
+    """Return in words which files are missing or differ in size; cheap, as no content is read."""
     found = []
     for name, entry in entries_of(folder).items():
         path = folder / name

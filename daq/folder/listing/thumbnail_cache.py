@@ -27,13 +27,13 @@ class Thumbnail:
 
     @property
     def sound(self) -> bool:
-        """Whether its levels are as many as it says."""
+        """Whether it has as many levels as it says."""
         sides = 0 < self.width <= MOST_PX and 0 < self.height <= MOST_PX
         return sides and len(self.levels) == self.width * self.height
 
 
 def stamp_of(image: Path) -> str:
-    """Return what tells an image from another; raises OSError."""
+    """Return a stamp that tells this image from another; raises OSError."""
     status = image.stat()
     return f"{image.name} {status.st_size} {status.st_mtime_ns}"
 

@@ -43,7 +43,7 @@ def planned(base: RunConfig, protocol: ScanProtocol) -> RunConfig:
 def planned_settings(
     scanner: Scanner, protocol: ScanProtocol, labels: dict[str, Any], **changes: Any
 ) -> SortSettings:
-    """Return a scanner's sorting settings by a protocol; ``changes`` go before it (None: not).
+    """Return a scanner's sorting settings by a protocol; ``changes`` that are not None override it.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def unplanned(base: RunConfig) -> RunConfig:
 
 
 def with_end(base: RunConfig, until: RunUntil) -> RunConfig:
-    """Return a configuration that ends by these."""
+    """Return a configuration that ends under these conditions."""
     return msgspec.structs.replace(
         base,
         duration_s=until.duration_s,
@@ -82,7 +82,7 @@ def with_end(base: RunConfig, until: RunUntil) -> RunConfig:
 
 
 def departures(config: RunConfig) -> list[str]:
-    """Return in which parts a run is not as its protocol says; [] where it is, or has none."""
+    """Return the parts in which a run departs from its protocol; [] for none, or no protocol."""
     if config.protocol is None:
         return []
     meant = planned(config, config.protocol)
@@ -124,7 +124,7 @@ def protocol_from(
 
 
 def _sort_changes(settings: SortSettings, scanner: Scanner, nuclides: list[str]) -> dict[str, Any]:
-    """Return in which settings a run was not as its scanner and nuclide have it anyway."""
+    """Return the settings in which a run differed from its scanner's and nuclide's defaults."""
     try:
         usual = msgspec.to_builtins(default_settings(scanner, nuclides=nuclides))
     except (SettingsError, NuclideError):  # of lines that the collimator is not made for
@@ -143,7 +143,7 @@ def _nuclides(labels: dict[str, Any]) -> list[str]:
 
 
 def in_words(config: RunConfig) -> str:
-    """Return by what a run is planned and ended, for its journal; "" where nothing is."""
+    """Return by what a run is planned and ended, for its journal; "" for nothing."""
     if config.protocol is None:
         return config.until.words() if config.until != RunUntil() else ""
     words = f"protocol {config.protocol.label}: {config.protocol.title or 'no title'}"

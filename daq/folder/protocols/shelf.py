@@ -1,4 +1,4 @@
-"""The protocols that there are: those of the package, and this user's own.
+"""The protocols available: those of the package, and this user's own.
 
 A user's lie in ``protocols`` of the user's configuration (0700, files 0600), one file a version:
 ``NAME@3.toml``. What was saved is never written again: saving a name makes its next version, also
@@ -145,7 +145,7 @@ class Shelf:
         return numbers
 
     def _files(self, suffix: str) -> list[Path]:
-        """Return the user's files; none where the folder is missing, or not this user's alone."""
+        """Return the user's files; none if the folder is missing, or open to other users."""
         if not self.folder.exists():
             return []
         try:

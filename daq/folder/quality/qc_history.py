@@ -1,4 +1,4 @@
-"""The QCs that were made of a folder of runs: all of them, the newest, and whether it still holds.
+"""The QCs made of a folder of runs: all of them, the newest, and whether it is still valid.
 
 A QC's age is that of its run: a run of last week that is analysed today is a week old.
 """
@@ -38,7 +38,7 @@ class QcHistory:
         return list(self.results.items())[-1] if self.results else None
 
     def of_newest(self) -> QcHistory:
-        """Return the QCs of the instrument that the newest is of: others' figures are no trend."""
+        """Return the QCs of the newest one's instrument: others make no trend."""
         if self.newest is None:
             return self
         same = {
@@ -92,7 +92,7 @@ class QcStatus:
 
     @property
     def good(self) -> bool:
-        """Whether one may measure without a second thought."""
+        """Whether measuring may go ahead."""
         return self.state == "valid"
 
 

@@ -18,7 +18,7 @@ class Trend:
     """Followed figures of n runs, the oldest first.
 
     days : (n,) days before the newest run, ≤ 0
-    values : by the figure's name with its unit, (n,), NaN where a run has it not
+    values : by the figure's name with its unit, (n,), NaN where a run lacks it
     """
 
     results: tuple[QcResult, ...]

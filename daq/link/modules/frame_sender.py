@@ -107,7 +107,7 @@ class FrameSender:
             socket.close()
 
     def _rest(self, naps: int) -> None:
-        """Nothing waits: check again soon or, after a while without frames, when woken."""
+        """Pause while nothing waits: briefly or, after a while without frames, until woken."""
         if naps < _NAPS:
             time.sleep(_NAP_S)
             return

@@ -292,7 +292,7 @@ class LinkedModule:
             self._poller.add(self._receiver)
 
     def _complain(self, words: str) -> None:
-        """Keep why the module is not ready, and report it once."""
+        """Remember why the module is not ready, and report it once."""
         if words and words != self.words and not self.leaving:
             self._tell(notice("module.not_ready", why=naming(self.module, words)))
         self.words = words

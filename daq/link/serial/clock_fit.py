@@ -23,8 +23,8 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import F8
 from hw.wire.control import COUNTER_HZ
 
 POINTS = 256
@@ -34,8 +34,6 @@ _TUNING = 1.345
 _MAD_TO_SIGMA = 1.4826
 _WRAP = 1 << 32
 _TURNS = 30
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class ClockState:
     points: int
 
 
-def fit_line(x: Floats, y: Floats) -> tuple[float, float, float]:
+def fit_line(x: F8, y: F8) -> tuple[float, float, float]:
     """Return (intercept, slope, slope's standard error) of y against x, robustly.
 
     x, y : (n,) f8, n ≥ 4, x rising
@@ -72,19 +70,19 @@ def fit_line(x: Floats, y: Floats) -> tuple[float, float, float]:
     return level - slope * middle, slope, sigma
 
 
-def _median_slope(u: Floats, y: Floats) -> float:
+def _median_slope(u: F8, y: F8) -> float:
     half = len(u) // 2
     return float(np.median((y[-half:] - y[:half]) / (u[-half:] - u[:half])))
 
 
-def _weighted_line(u: Floats, y: Floats, weights: Floats) -> tuple[float, float]:
+def _weighted_line(u: F8, y: F8, weights: F8) -> tuple[float, float]:
     total = weights.sum()
     u0, y0 = float(weights @ u / total), float(weights @ y / total)
     slope = float(weights @ ((u - u0) * (y - y0)) / (weights @ (u - u0) ** 2))
     return y0 - slope * u0, slope
 
 
-def _slope_sigma(u: Floats, residual: Floats, scale: float) -> float:
+def _slope_sigma(u: F8, residual: F8, scale: float) -> float:
     """Huber's first covariance of the slope, widened for correlated residuals."""
     n = len(u)
     clipped = np.clip(residual, -_TUNING * scale, _TUNING * scale)

@@ -61,7 +61,7 @@ class FrameBooks:
         self._announced = (run_tag, first_sequence)
 
     def withdraw(self) -> None:
-        """Forget the announced run: it does not come."""
+        """Forget the announced run: it will not come."""
         self._announced = None
 
     def accept(self, frame: bytes) -> bool:

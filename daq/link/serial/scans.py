@@ -13,18 +13,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from daq.link.serial.line_errors import NoAnswer, ScanError, SerialLinkError
 from daq.link.serial.session import ModuleSession
+from hw.arrays import F8
 from hw.messages.modules import ScanPoint
 from hw.wire.control import REGISTERS, BiasState, fault_words
 
 GATE_S = 0.1
 _RAMP_SPARE_S = 2.0
 _POLL_S = 0.02
-
-Floats = npt.NDArray[np.float64]
 
 
 def scan_threshold(
@@ -200,13 +198,13 @@ def breakdown_mV(points: Sequence[ScanPoint], *, overvoltage_mV: int = 4000) -> 
     return float(np.median(x - y / rise))
 
 
-def _sorted_curve(points: Sequence[ScanPoint]) -> tuple[Floats, Floats]:
+def _sorted_curve(points: Sequence[ScanPoint]) -> tuple[F8, F8]:
     table = np.array([(point.x, point.y) for point in points], dtype=np.float64).reshape(-1, 2)
     voltage, first = np.unique(table[:, 0], return_index=True)
     return voltage, table[first, 1]
 
 
-def _knee(voltage: Floats, current: Floats) -> int | None:
+def _knee(voltage: F8, current: F8) -> int | None:
     """Return the index of the last point of the leakage."""
     if len(voltage) < 8:
         return None
@@ -217,7 +215,7 @@ def _knee(voltage: Floats, current: Floats) -> int | None:
     return knee if grows and knee >= 2 else None
 
 
-def _leakage(voltage: Floats, current: Floats, knee: int) -> Floats:
+def _leakage(voltage: F8, current: F8, knee: int) -> F8:
     below = slice(max(0, knee - 8), knee + 1)
     level = float(np.median(current[below]))
     if knee < 3:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.events import CRYSTAL_FIELD, Records, as_words
+from coincidence.events import CRYSTAL_FIELD, as_words
 from daq.path.pipeline import Output, Taker
-from hw.jit import Array, kernel
+from hw.arrays import Array, Records
+from hw.jit import kernel
 from hw.messages.sort_settings import SortSettings
 
 LEAST_TRUES = 500
@@ -54,7 +55,7 @@ class ModuleTiming(Taker):
         _count_modules(as_words(accepted), self._module_of, self._singles)
 
     def judge(self) -> list[str]:
-        """Return in words whose peak is missing, once there are counts enough."""
+        """Return in words which modules lack the peak, once there are enough counts."""
         near, far = self._counts.T.astype(np.float64)
         trues, sigma = near - far, np.sqrt(near + far) + 1
         none = self._singles.min() >= LEAST_SINGLES and bool((trues < SIGMAS * sigma).all())

@@ -17,7 +17,8 @@ from coincidence.events import WINDOW_SHIFT, as_words
 from daq.folder.run_folder import write_arrays
 from daq.path.pipeline import Output, Taker
 from daq.path.takers.rates import Recent
-from hw.jit import Array, kernel
+from hw.arrays import Array
+from hw.jit import kernel
 from hw.messages.pictures import Projections
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.description import Scanner

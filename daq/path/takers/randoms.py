@@ -23,11 +23,11 @@ from coincidence.randoms import (
     fan_sum_rates,
     singles_rate_randoms,
 )
+from hw.arrays import Records
 from hw.messages.sort_settings import SortSettings
 from hw.wire.protocol import FRAME_PERIOD_PS
 
 SLICE_PS = FRAME_PERIOD_PS
-Records = npt.NDArray[np.void]
 
 
 @dataclass(frozen=True)

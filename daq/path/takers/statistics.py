@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from coincidence.randoms import RandomsRatio, compare_estimates
 from daq.folder.run_folder import write_arrays
@@ -16,6 +15,7 @@ from daq.path.live_time import LiveTime
 from daq.path.pipeline import Output, Taker, pairs_in_view
 from daq.path.takers.randoms import RandomsTally
 from daq.path.takers.rates import Recent
+from hw.arrays import F8
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry
@@ -28,8 +28,6 @@ LONGEST_SPAN_PS = 10_000_000_000_000
 _STEP_PS = 250_000_000_000
 _FEWEST_DELAYEDS = 10
 _MICROSECONDS = 6
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ class RunStatistics(Taker):
         seconds = self.live_time.detector_s
         return min(1.0, self._live_totals()[1] / seconds) if seconds > 0 else 0.0
 
-    def _live_totals(self) -> tuple[Floats, float]:
+    def _live_totals(self) -> tuple[F8, float]:
         return self.live_time.module_s, self.live_time.mean_pair_s(self._allowed)
 
     def summary(self) -> dict[str, Any]:
@@ -178,5 +176,5 @@ def randoms_summary(tally: RandomsTally) -> dict[str, Any]:
     }
 
 
-def _rounded(seconds: Floats) -> list[Any]:
+def _rounded(seconds: F8) -> list[Any]:
     return np.round(seconds, _MICROSECONDS).tolist()

@@ -13,10 +13,11 @@ import numpy as np
 from coincidence.events import WINDOW_SHIFT
 from coincidence.sorter import count_timing
 from coincidence.tew import tew_of_run
-from daq.folder.listmode_log import ListmodeHash, ListmodeWriter, Records, RecordsHash
+from daq.folder.listmode_log import ListmodeHash, ListmodeWriter, RecordsHash
 from daq.folder.singles_log import SinglesWriter
 from daq.path.pipeline import Output, Taker
 from daq.path.takers.rates import ModuleMeter
+from hw.arrays import Records
 from hw.messages.sort_settings import SortSettings
 from hw.messages.telemetry import Telemetry
 from hw.wire.block_layout import BlockKind

@@ -1,4 +1,4 @@
-"""Takes commands from clients and answers them, so many a second from each.
+"""Takes commands from clients and answers them, at a limited rate from each.
 
 A client that sends more is told so in each reply, and everybody else is served as before: commands
 have a bounded time of each turn, in which connections take turns (daq/service/entrance/inbox.py).
@@ -66,7 +66,7 @@ class ControlDesk:
         return self._inbox.cut
 
     def serve(self, obey: Obey) -> None:
-        """Have the commands that have come obeyed, within a turn's bounds, and answer them."""
+        """Carry out and answer the commands that have come, within a turn's bounds."""
         for identity, *parts in self._inbox.take():
             allowed = self._allowance.take(identity)
             try:
@@ -86,7 +86,7 @@ class ControlDesk:
         return Reply(id=command.id, status="failed", reason=words)
 
     def reply(self, identity: bytes, reply: Reply) -> None:
-        """Answer a client; what it cannot take is dropped, and told."""
+        """Answer a client; a reply that it cannot take is dropped and reported."""
         try:
             self._socket.send_multipart([identity, encode(reply)], zmq.NOBLOCK)
         except zmq.ZMQError:

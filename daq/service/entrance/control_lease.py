@@ -97,7 +97,7 @@ class ControlLease:
         Raises
         ------
         RunError
-            for another action, from who does not say who it is, and to who gives what it has not.
+            for an unknown action, a client without a name, or control given by one that lacks it
         """
         self.look()
         action = str(command.args.get("action", ""))

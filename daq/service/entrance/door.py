@@ -64,7 +64,7 @@ class Door:
         self._visitors: OrderedDict[bytes, Visitor] = OrderedDict()
 
     def see(self, identity: bytes, frame: zmq.Frame) -> None:
-        """Note from whom a message came, by a part of it."""
+        """Note who sent a message, from one of its parts."""
         visitor = self._visitor(identity)
         visitor.key = _property(frame, "User-Id")
         visitor.address = _property(frame, "Peer-Address")
@@ -87,7 +87,7 @@ class Door:
         return self._name_and_role(self._visitor(identity))[0]
 
     def news(self) -> str:
-        """Return why the journal of commands cannot be written, once; "" if nothing is new."""
+        """Return once why the journal of commands cannot be written; "" if nothing is new."""
         before, self._told = self._told, self.journal.trouble
         return self._told if self._told != before else ""
 
@@ -160,7 +160,7 @@ def _property(frame: Any, name: str) -> str:
 
 
 def _where(visitor: Visitor) -> dict[str, Any]:
-    """Return user and process of a local client, as the system tells them, or its address."""
+    """Return a local client's user and process, as the system gives them, or its address."""
     parts = visitor.address.split(":")
     numbers = parts[-3:]
     if not visitor.key and len(parts) >= 4 and all(part.isdecimal() for part in numbers):

@@ -1,4 +1,4 @@
-"""Bounds the connections to the daq's planes, so that nobody who connects can end it.
+"""Bounds the connections to the daq's planes, so that no client can bring it down.
 
 Each connection costs a file descriptor, and ZeroMQ aborts the process where none is left. So the
 soft limit of descriptors is raised to the hard one, and each plane takes so many connections: what
@@ -139,7 +139,7 @@ class Doorman:
     def _accepted(self, plane: str, descriptor: int) -> None:
         """Count a connection, and shut it if it is one too many; ZeroMQ then closes it.
 
-        A descriptor that is gone by now, and even one used anew for a file, takes no harm.
+        A descriptor that is gone, or reused for a file, comes to no harm.
         """
         self._open[plane] += 1
         if self._open[plane] > self.most[plane]:

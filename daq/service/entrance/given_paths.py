@@ -45,9 +45,7 @@ class GivenPaths:
             self.check(path, most_bytes=MOST_ACTIVITY_BYTES)
 
     def check(self, path: str, *, most_bytes: int) -> None:
-        """Raise RunError unless a file may be read. One that is not there is somebody else's to
-        tell.
-        """
+        """Raise RunError unless a file may be read. A missing file is reported elsewhere."""
         try:
             real = Path(path).resolve()
         except (OSError, ValueError, RuntimeError) as error:

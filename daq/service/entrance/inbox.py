@@ -23,7 +23,7 @@ See = Callable[[bytes, zmq.Frame], None]
 
 
 def unseen(first: bytes, frame: zmq.Frame) -> None:
-    """Nobody wants to know."""
+    """Ignore a message."""
 
 
 class Inbox:

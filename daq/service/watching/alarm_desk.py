@@ -1,4 +1,4 @@
-"""What somebody must answer: alarms, until their cause is gone and somebody has acknowledged them.
+"""Alarms, kept until their cause is gone and somebody has acknowledged them.
 
 An alarm comes from a message of the journal (:mod:`hw.notices.catalogue`). One that comes again is
 the same alarm, with a count. One that lasts stands until a message ends it, or the run is over. One

@@ -24,7 +24,7 @@ class _Guarded:
 
 
 class LogGuard:
-    """Of one run's logs, from now until ``end``, which comes before they are closed."""
+    """Guards one run's logs from now until ``end``, to be called before they are closed."""
 
     def __init__(self, files: Sequence[AppendedFile], *, restore: Callable[[], list[str]]) -> None:
         """``restore``: makes again what else the folder should hold, and returns its names; may
@@ -34,7 +34,7 @@ class LogGuard:
         self._restore, self._not_restored = restore, ""
 
     def add(self, file: AppendedFile) -> None:
-        """Watch a file more; raises StorageError if it is lost already."""
+        """Watch one more file; raises StorageError if it is lost already."""
         self._logs.append(_Guarded(file))
 
     def look(self) -> list[JournalLine]:
@@ -76,7 +76,7 @@ class LogGuard:
         return [notice("logs.brought_back", path=path)]
 
     def end(self) -> None:
-        """Bring back what still lacks a name, however long that takes, and watch no more."""
+        """Restore what still lacks a name, however long that takes, and stop watching."""
         for log in self._logs:
             with contextlib.suppress(StorageError):  # it was told
                 while log.watch.is_astray and log.watch.rescue() is None:

@@ -1,4 +1,4 @@
-"""What ends a run beside its sources and its operator: counts, or the live image's noise.
+"""What ends a run apart from its sources and its operator: counts, or the live image's noise.
 
 Sorting and logs know nothing of it: the run is stopped as by command, so that its replay, which is
 stopped by the end of the raw log, has the same bits. Duration is the sources' matter.
@@ -36,7 +36,7 @@ def noise_percent(run: Run) -> float:
 
 
 class RunEnds:
-    """Looks, for one run, whether it has what it was to have."""
+    """Checks whether a run has reached the counts or the noise that end it."""
 
     def __init__(self) -> None:
         self._images, self._low, self._highest = 0, 0, 0.0

@@ -30,7 +30,7 @@ LEAST_HOURS = 1.0
 
 @dataclass
 class Facts:
-    """What the checks rest on.
+    """What the checks are based on.
 
     template : what the next Arm would repeat, None where nothing is known
     mismatch : why the sources are not the run's, in words; "" if they are
@@ -59,7 +59,7 @@ class StartChecks:
     _qc: tuple[tuple[str, str, float], QcResult | None] | None = field(default=None)
 
     def of(self, facts: Facts) -> list[StartCheck]:
-        """Return the checks, in the order in which a person would look."""
+        """Return the checks in the order in which a person would make them."""
         found = [_source(facts), _disk(facts), _imager(facts), self._clock()]
         if facts.template is not None:
             found.insert(1, self._of_calibration(facts.template, facts.serial))
@@ -83,7 +83,7 @@ class StartChecks:
         return self._calibration[1]
 
     def _of_qc(self, template: RunConfig, serial: str, runs: Path) -> StartCheck:
-        """Tell of the newest QC; read again only where one was made since."""
+        """Check the newest QC, which is read again only if another was made since."""
         key = (template.scanner_toml, serial, _changed(runs / FOLDER_NAME))
         if self._qc is None or self._qc[0] != key:
             scanner = template.scanner().name

@@ -282,7 +282,7 @@ class RunWatch:
         return []
 
     def _peaks(self, run: Run) -> list[JournalLine]:
-        """Tell once of each module whose coincidences are where none should be."""
+        """Report once each module whose coincidences have no peak at Δt = 0."""
         if not run.config.settings.sorts_coincidences or run.unsorted:
             return []
         found = [words for words in run.takers.timing.judge() if words not in self._peaks_told]

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw.jit import Array, kernel
+from hw.arrays import Array
+from hw.jit import kernel
 
 MOST_EVENT_BYTES = 15
 MOST_BLOCK_BYTES = 40

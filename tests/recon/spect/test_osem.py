@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from hw.arrays import F4
 from recon.core.grid import Image, ImageGrid
 from recon.spect.osem import Channel, Counts, Events, SpectOsem
 from recon.spect.peaks import SpectError
 from recon.spect.projector import SpectProjector
 from recon.spect.views import View
 from rigs.spect_camera import dense_row, grid_of, peak_of, small_head, view_at
-
-F4 = npt.NDArray[np.float32]
 
 
 def nothing(counts: F4) -> F4:

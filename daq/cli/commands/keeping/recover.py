@@ -79,7 +79,7 @@ def _lacks_image(folder: Path, summary: dict[str, Any]) -> bool:
 
 
 def _make_image(folder: Path) -> None:
-    """Reconstruct with the defaults; without success the run is recovered all the same."""
+    """Reconstruct with the defaults; if that fails, the run is recovered all the same."""
     from daq.cli import main
 
     tell(f"{folder.name}: making the image")
