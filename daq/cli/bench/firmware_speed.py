@@ -179,7 +179,7 @@ def measure_path(target: str, path: str, *, seconds: float) -> PathFigures:
         port = receiver.port if receiver else None
         machine = stack.enter_context(benched_machine(target, port))
         session = stack.enter_context(benched_session(machine))
-        takers.append(session.take_frame)
+        takers.append(session.connection.take_frame)
         _open_path(session, machine, path, receiver)
         producer = _Producer(machine, session.books, seconds)
         began = time.perf_counter()
@@ -217,10 +217,10 @@ def _open_path(
         lambda t: bool(t["bias_state"] == BiasState.on), within_s=_WITHIN_S, what="bias"
     )
     if path == "ring":
-        ring = RingReceiver(machine.window, take=session.take_frame)
-        session.poller.add(ring)
+        ring = RingReceiver(machine.window, take=session.connection.take_frame)
+        session.connection.poller.add(ring)
     if receiver is not None:
-        session.poller.add(receiver)
+        session.connection.poller.add(receiver)
     session.command("run", run_tag=1, periods=0, first_sequence=0, reserved=0)
 
 

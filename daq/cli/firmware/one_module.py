@@ -184,7 +184,7 @@ def trace(options: argparse.Namespace) -> int:
     with _open(options) as session:
         shown = 0
         while options.seconds is None or time.monotonic() - began < options.seconds:
-            news, shown = session.transcript.since(shown)
+            news, shown = session.connection.news.transcript.since(shown)
             for at_s, way, words in news:
                 print(f"{at_s - began:10.6f} {way} {words}", flush=True)
             time.sleep(NEWS_S)

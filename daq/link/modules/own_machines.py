@@ -124,13 +124,13 @@ class MachineRing(Started):
     def _receiver_of(self, machine: Machine) -> Callable[[ModuleSession, HasRoom], Member] | None:
         if self._data_path == "ring":
             return lambda session, has_room: PatientRing(
-                machine.window, take=session.take_frame, has_room=has_room
+                machine.window, take=session.connection.take_frame, has_room=has_room
             )
         if self._data_path == "ethernet":
             receiver = self._receivers[machine.module]
 
             def listen(session: ModuleSession, has_room: HasRoom) -> Member:
-                self._take[machine.module] = session.take_frame
+                self._take[machine.module] = session.connection.take_frame
                 return receiver
 
             return listen

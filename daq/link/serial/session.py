@@ -14,12 +14,15 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from serial.tools import list_ports
 
-from daq.link.serial.connection import POLL_S, Connection
+from daq.link.serial.connection import POLL_S, Connection, Url
+from daq.link.serial.dictionary import Dictionary
 from daq.link.serial.exchange import Reply, command_spec, pack_request, register_address
+from daq.link.serial.frame_books import FrameBooks
 from daq.link.serial.line_errors import (
     CommandRefused,
     FirmwareMismatch,
@@ -27,14 +30,79 @@ from daq.link.serial.line_errors import (
     NoAnswer,
     SerialLinkError,
 )
+from daq.link.serial.line_statistics import LinkStatistics
 from daq.link.serial.poller import Poller
 from hw.wire.control import COMMANDS, SCHEMA_CRC
 
 
-class ModuleSession(Connection):
+class ModuleSession:
     """Commands a module over its connection; made by ``open``."""
 
-    _bias_mV = _bias_since = 0
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._bias_mV = self._bias_since = 0
+
+    @classmethod
+    def open(cls, url: Url, **options: object) -> Self:
+        """Open a module's port and identify the module; see :meth:`Connection.open`."""
+        return cls(Connection.open(url, **options))
+
+    def close(self) -> None:
+        """Release the port. May be called twice."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- what is known ---------------------------------------------------------------------
+
+    @property
+    def where(self) -> str:
+        """This module's name in error messages."""
+        return self.connection.news.where
+
+    @property
+    def connected(self) -> bool:
+        """Whether the line is open and the module answers."""
+        return self.connection.connected
+
+    @property
+    def identity(self) -> np.void:
+        """What the module reported of itself."""
+        return self.connection.about.identity
+
+    @property
+    def dictionary(self) -> Dictionary:
+        """The names in its firmware."""
+        return self.connection.about.dictionary
+
+    @property
+    def telemetry(self) -> np.void | None:
+        """Its latest telemetry, None before the first."""
+        return self.connection.about.telemetry
+
+    @property
+    def starts(self) -> int:
+        """The number of its starts noticed."""
+        return self.connection.about.starts
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it has another schema, and so takes only frozen commands."""
+        return self.connection.about.foreign
+
+    @property
+    def statistics(self) -> LinkStatistics:
+        """How well the line works."""
+        return self.connection.statistics
+
+    @property
+    def books(self) -> FrameBooks:
+        """The books of its data frames."""
+        return self.connection.books
 
     @property
     def bias_asked_mV(self) -> int | None:
@@ -71,7 +139,7 @@ class ModuleSession(Connection):
         if name == "run":  # its first frame may be quicker than its reply
             self.books.open_run(fields["run_tag"], fields["first_sequence"])
         try:
-            reply = self.ask(name, payload, timeout_s=timeout_s, tries=tries)
+            reply = self.connection.ask(name, payload, timeout_s=timeout_s, tries=tries)
         except CommandRefused:
             if name == "run":
                 self.books.withdraw()
@@ -105,7 +173,8 @@ class ModuleSession(Connection):
 
     def ask_telemetry(self) -> np.void:
         """Ask for the module's current telemetry."""
-        self.telemetry = telemetry = self.command("telemetry").fields
+        telemetry = self.command("telemetry").fields
+        self.connection.about.telemetry = telemetry
         return telemetry
 
     def wait_for(self, holds: Callable[[np.void], bool], *, within_s: float, what: str) -> np.void:
@@ -133,7 +202,7 @@ class ModuleSession(Connection):
 
     def refresh_identity(self) -> np.void:
         """Ask the module for its identity again."""
-        self.meet(self.command("hello").fields)
+        self.connection.meet(self.command("hello").fields)
         return self.identity
 
     def reset(self, *, within_s: float = 5.0) -> np.void:
@@ -145,7 +214,7 @@ class ModuleSession(Connection):
     def set_baud(self, baud: int) -> None:
         """Change the line's speed; see :meth:`Connection.set_baud`."""
         self._check_takes("baud")
-        super().set_baud(baud)
+        self.connection.set_baud(baud)
 
     def close_books(self, report: np.void | None = None, *, within_s: float = 2.0) -> int:
         """Close a run's books once its last frames are in; return the number of frames lost.

@@ -135,7 +135,7 @@ def transfer_image(
     except BaseException:
         abort_update(session)
         raise
-    session.say(f"image in slot {slot_name(slot)} is verified")
+    session.connection.news.say(f"image in slot {slot_name(slot)} is verified")
     return slot
 
 
@@ -147,7 +147,9 @@ def abort_update(session: ModuleSession) -> None:
         if session.refresh_identity()["state"] == State.updating:
             session.command("update_abort")
     except (CommandRefused, NoAnswer) as error:
-        session.tell(notice("module.update_not_aborted", module=session.where, why=error))
+        session.connection.news.tell(
+            notice("module.update_not_aborted", module=session.where, why=error)
+        )
 
 
 def _check_fits(session: ModuleSession, header: np.void, *, any_schema: bool) -> None:
@@ -169,7 +171,7 @@ def _check_fits(session: ModuleSession, header: np.void, *, any_schema: bool) ->
             f"{SCHEMA_CRC:08x}: after the update they could not speak; take the image of this "
             "release, or say --any-schema where another release shall go on with the module"
         )
-    if is_foreign(header) and not session.any_schema:
+    if is_foreign(header) and not session.connection.any_schema:
         raise SerialLinkError(
             f"{session.where}: for an image of another schema the session must be opened with "
             "any_schema"

@@ -110,7 +110,7 @@ class Experiment:
         assert books.frames == len(self.frames)
         assert books.frames + books.lost_frames == len(self.sent)
         assert books.words + books.lost_words == sum(map(len, self.sent)) == report["words"]
-        assert self.session.poller.failures == 0
+        assert self.session.connection.poller.failures == 0
         return report
 
 

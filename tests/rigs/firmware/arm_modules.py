@@ -145,12 +145,14 @@ def arm_module(
                 **session,
             )
         )
-        take.append(opened.take_frame)
+        take.append(opened.connection.take_frame)
         if receiver is not None:
-            opened.poller.add(receiver)
+            opened.connection.poller.add(receiver)
             stack.callback(receiver.close)
         if path == DataPath.ring:
-            opened.poller.add(RingReceiver(machine.window, take=opened.take_frame))
+            opened.connection.poller.add(
+                RingReceiver(machine.window, take=opened.connection.take_frame)
+            )
         yield ArmModule(machine, opened, frames, notices)
 
 

@@ -42,4 +42,4 @@ def session(machine, journal, tmp_path):
         machine.serial_url, module=3, journal=journal.tell, transcripts=tmp_path / "transcripts"
     ) as session:
         yield session
-        assert session.poller.failures == 0, session.poller.last_failure
+        assert session.connection.poller.failures == 0, session.connection.poller.last_failure

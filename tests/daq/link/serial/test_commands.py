@@ -87,16 +87,16 @@ def test_a_run_brings_every_word_on_every_data_path(native_image, tmp_path, path
 
     frames: list[bytes] = []
     handed: list[ModuleSession] = []
-    receiver = DatagramReceiver(0, take=lambda frame: handed[0].take_frame(frame))
+    receiver = DatagramReceiver(0, take=lambda frame: handed[0].connection.take_frame(frame))
     with (
         Native(folder=tmp_path, image=native_image, datagram_port=receiver.port) as machine,
         ModuleSession.open(machine.serial_url, on_frame=frames.append) as session,
     ):
         handed.append(session)
-        ring = RingReceiver(machine.window, take=session.take_frame)
+        ring = RingReceiver(machine.window, take=session.connection.take_frame)
         member = {DataPath.ethernet: receiver, DataPath.ring: ring}.get(path)
         if member is not None:
-            session.poller.add(member)
+            session.connection.poller.add(member)
         bring_up(session, path=path)
         begin_run(session)
         rng = np.random.default_rng(1)
@@ -107,7 +107,7 @@ def test_a_run_brings_every_word_on_every_data_path(native_image, tmp_path, path
         wait_until(lambda: len(frames) == 5)
         assert session.close_books() == 0
         if member is not None:
-            session.poller.remove(member)
+            session.connection.poller.remove(member)
     receiver.close()
     for period, (frame, words) in enumerate(zip(frames, sent, strict=True)):
         header, got = open_frame(frame)
@@ -122,7 +122,9 @@ def test_a_run_brings_every_word_on_every_data_path(native_image, tmp_path, path
 
 def test_stop_ends_with_the_period_and_abort_at_once(session, machine):
     ended = []
-    session._on_notice = lambda name, record: ended.append(record) if name == "run_ended" else None
+    session.connection._on_notice = lambda name, record: (
+        ended.append(record) if name == "run_ended" else None
+    )
     bring_up(session)
     begin_run(session)
     feed(machine, mark(0))
@@ -149,7 +151,7 @@ def test_fault_log_counts_and_tells_the_newest(session, machine):
 def test_speed_changes_and_the_session_goes_on(session):
     for baud in (921_600, 115_200):
         session.set_baud(baud)
-        assert session.baud == baud
+        assert session.statistics.baud == baud
         session.command("telemetry")
 
 
@@ -157,23 +159,23 @@ def test_a_speed_that_the_module_does_not_do_changes_nothing(session):
     with pytest.raises(CommandRefused) as refused:
         session.set_baud(5)
     assert refused.value.status == Status.bad_value
-    assert session.baud == 115_200
+    assert session.statistics.baud == 115_200
     session.command("telemetry")
 
 
 def test_a_speed_that_the_line_does_not_carry_is_given_up_on_both_sides(session, monkeypatch):
-    real = session._line.set_baud
+    real = session.connection._line.set_baud
 
     def carries_only_the_old_one(baud):
         if baud != 115_200:
             raise PortError("this line does not")
         real(baud)
 
-    monkeypatch.setattr(session._line, "set_baud", carries_only_the_old_one)
+    monkeypatch.setattr(session.connection._line, "set_baud", carries_only_the_old_one)
     with pytest.raises(PortError, match=r"921600 baud does not work.*115200 is in force again"):
         session.set_baud(921_600)
     session.command("telemetry")
-    assert session.baud == 115_200
+    assert session.statistics.baud == 115_200
 
 
 def test_reset_comes_back_with_one_more_start(session, journal):

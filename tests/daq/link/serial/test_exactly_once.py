@@ -129,7 +129,7 @@ def test_run_is_done_once_though_its_request_or_reply_is_lost(machine, tmp_path,
     ):
         bring_up(session)
         session.write("telemetry_ms", 60_000)
-        session._quiet = True  # no beats: what is swallowed is to be this command's
+        session.connection._quiet = True  # no beats: what is swallowed is to be this command's
         getattr(proxy, way).swallow = 22 if way == "up" else 35  # all of the reply, of the request
         begin_run(session)  # done twice it would be refused: the second one comes in state running
         assert session.statistics.retransmits >= 1

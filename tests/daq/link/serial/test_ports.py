@@ -184,7 +184,7 @@ def test_a_module_behind_a_terminal_server_is_spoken_to_over_rfc_2217():
             with ModuleSession.open(server.url) as session:
                 for _ in range(5):
                     session.command("telemetry")
-                assert session.baud == 115_200
+                assert session.statistics.baud == 115_200
         finally:
             server.close()
 

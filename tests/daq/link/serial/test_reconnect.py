@@ -38,7 +38,7 @@ def line(proxy, journal, tmp_path):
     ) as session:
         session.links = links
         yield session
-        assert session.poller.failures == 0, session.poller.last_failure
+        assert session.connection.poller.failures == 0, session.connection.poller.last_failure
 
 
 def test_unplugging_is_noticed_at_once_and_plugging_in_again_goes_on(line, proxy, journal):
@@ -174,7 +174,7 @@ def test_a_machine_that_ends_is_lost_and_one_that_starts_at_another_port_is_foun
         machine.start()
         wait_until(lambda: session.connected)
         assert session.starts == 2
-        assert session.url == machine.serial_url
+        assert session.statistics.url == machine.serial_url
         session.command("telemetry")
 
 

@@ -57,11 +57,13 @@ def test_a_refusal_says_why_and_what_to_do(session, tmp_path, name, fields, stat
     error = refusal(session, name, **fields)
     assert error.status == status
     assert words in str(error)
-    assert str(error).startswith(f"module 3 on {session.url} refused the command {name}: ")
+    assert str(error).startswith(
+        f"module 3 on {session.statistics.url} refused the command {name}: "
+    )
     assert session.statistics.refusals == 1
     (dump,) = (tmp_path / "transcripts").iterdir()
     text = dump.read_text()
-    assert text.splitlines()[0].startswith(f"module 3 on {session.url}: refused {name}")
+    assert text.splitlines()[0].startswith(f"module 3 on {session.statistics.url}: refused {name}")
     assert f"reply {name} #" in text
     assert "refused," in text.splitlines()[-1]
 

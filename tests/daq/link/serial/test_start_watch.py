@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daq.link.serial.connection import StartWatch
+from daq.link.serial.known_module import StartWatch
 from daq.link.serial.poller import Poller
 from hw.wire.control import COUNTER_HZ
 
