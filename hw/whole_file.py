@@ -78,6 +78,18 @@ def whole_file(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
 
 
+def whole_link(path: Path, target: Path) -> None:
+    """Make a symbolic link that replaces ``path``, whatever is there; it is on the disk then.
+
+    At any moment ``path`` leads to the old target or to the new one. Raises OSError.
+    """
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    part.unlink(missing_ok=True)
+    part.symlink_to(target)
+    part.replace(path)
+    sync_folder(path.parent)
+
+
 @contextlib.contextmanager
 def whole_folder(folder: Path, *, suffixes: frozenset[str]) -> Iterator[Path]:
     """Yield an empty folder that replaces ``folder`` if all goes well.

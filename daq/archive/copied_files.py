@@ -27,7 +27,7 @@ _UNFINISHED = (".part-", ".old-", ".recover-")
 
 
 @dataclass
-class RunFiles:
+class FilesToCopy:
     """Those of a run at one moment; two such are equal if nothing was changed between.
 
     sizes : bytes of each file, by its path in the run
@@ -45,7 +45,7 @@ class RunFiles:
         return sum(self.sizes.values())
 
 
-def files_of(folder: Path, *, with_identity: bool) -> RunFiles:
+def files_of(folder: Path, *, with_identity: bool) -> FilesToCopy:
     """Return the files to be copied, ``run.json`` last: without it a folder is no run.
 
     Raises
@@ -53,7 +53,7 @@ def files_of(folder: Path, *, with_identity: bool) -> RunFiles:
     RunError
         if the folder cannot be read, or holds more than a run does
     """
-    found = RunFiles()
+    found = FilesToCopy()
     try:
         for name, status in _walk(folder, "", 0):
             _take(found, name, status, with_identity=with_identity)
@@ -78,7 +78,7 @@ def _walk(folder: Path, within: str, depth: int) -> Iterator[tuple[str, os.stat_
                 yield within + entry.name, entry.stat(follow_symlinks=False)
 
 
-def _take(found: RunFiles, name: str, status: os.stat_result, *, with_identity: bool) -> None:
+def _take(found: FilesToCopy, name: str, status: os.stat_result, *, with_identity: bool) -> None:
     if name in _OF_NO_COPY:
         return
     if name == IDENTITY_NAME and not with_identity:

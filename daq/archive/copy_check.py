@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from daq.archive.copied_files import LIST_NAME, RunFiles
+from daq.archive.copied_files import LIST_NAME, FilesToCopy
 from daq.archive.file_copy import read_again
 from daq.errors import DaqError
 from daq.folder.listing.manifest import entry_of
@@ -13,7 +13,7 @@ from daq.folder.listing.manifest import entry_of
 Progress = Callable[[int, int], None]
 
 
-def lacks(folder: Path, files: RunFiles, place: Path) -> str:
+def lacks(folder: Path, files: FilesToCopy, place: Path) -> str:
     """Return what a copy lacks of a run, in words, by names and sizes: cheap; "" for nothing."""
     if not (place / LIST_NAME).is_file():
         return f"{place} is not there, or no whole copy: is its disk mounted?"
@@ -29,7 +29,7 @@ def lacks(folder: Path, files: RunFiles, place: Path) -> str:
     return ""
 
 
-def differs(folder: Path, files: RunFiles, place: Path, progress: Progress) -> str:
+def differs(folder: Path, files: FilesToCopy, place: Path, progress: Progress) -> str:
     """Return where a copy differs from a run, in words, by reading both; "" for nowhere."""
     if words := lacks(folder, files, place):
         return words

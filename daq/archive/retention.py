@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from daq.archive.copied_files import RunFiles, files_of
+from daq.archive.copied_files import FilesToCopy, files_of
 from daq.archive.copy_check import differs, lacks
 from daq.archive.run_copy import refuse_unsound
 from daq.archive.run_deletion import delete_run
@@ -140,7 +140,7 @@ def waits_to_be_sent(folder: Path) -> str:
     return ""
 
 
-def _copy_of(folder: Path, files: RunFiles) -> tuple[Path | None, str]:
+def _copy_of(folder: Path, files: FilesToCopy) -> tuple[Path | None, str]:
     """Return a copy that has all files by their sizes, or why there is none."""
     if files.left_out:
         return None, f"no copy has all of it: {files.left_out[0]}"
@@ -158,7 +158,7 @@ def _copy_of(folder: Path, files: RunFiles) -> tuple[Path | None, str]:
 
 
 def _delete(
-    folder: Path, files: RunFiles, fate: Fate, now: dt.datetime, progress: Progress
+    folder: Path, files: FilesToCopy, fate: Fate, now: dt.datetime, progress: Progress
 ) -> Fate:
     busy = f"{folder.name} or its copy is being archived, recovered or deleted by another process"
     with alone(folder, busy=busy), alone(Path(fate.copy), busy=busy):  # no two take each other's

@@ -13,14 +13,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from daq.archive.copied_files import RunFiles, files_of
+from daq.archive.copied_files import FilesToCopy, files_of
 from daq.errors import RunError, StorageError
 from hw.whole_file import PRIVATE_FILE, PRIVATE_FOLDER, sync_folder
 
 GOING, LOG_NAME = ".deleting", "deleted_runs.jsonl"
 
 
-def delete_run(folder: Path, files: RunFiles, *, copy: str, now: dt.datetime) -> None:
+def delete_run(folder: Path, files: FilesToCopy, *, copy: str, now: dt.datetime) -> None:
     """Delete a run that has these files, and no other.
 
     Raises

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from hw.private_place import private_folder, runtime_folder
+from hw.whole_file import PRIVATE_FILE, whole_file
 
 FOLDER = "systems"
 MOST_BYTES = 65_536
@@ -51,13 +52,12 @@ def registered(system: RunningSystem) -> Iterator[None]:
     ------
     PlaceError
         if others may enter the folder, or could replace it
-    OSError
+    FileWriteError
         if the file cannot be written
     """
     path = private_folder(_folder()) / f"{system.pid}.json"
-    part = path.with_suffix(".part")
-    part.write_bytes(msgspec.json.encode(system))
-    part.replace(path)
+    with whole_file(path, mode=PRIVATE_FILE) as file:
+        file.write(msgspec.json.encode(system))
     try:
         yield
     finally:
@@ -67,7 +67,7 @@ def registered(system: RunningSystem) -> Iterator[None]:
 def running_systems() -> list[RunningSystem]:
     """Return the systems that run, the oldest first; removes files of those that are gone."""
     found = []
-    for path in _folder().glob("*.json"):
+    for path in _folder().glob("[!.]*.json"):
         system = _read(path)
         if system is not None and _started(system.pid) == system.started:
             found.append(system)

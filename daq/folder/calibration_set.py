@@ -70,7 +70,7 @@ class Status(IntEnum):
     SCANNER = 3  # too few counts in the module as well: the scanner's
 
 
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SourceRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A run from which a set was made. ``raw_hash``: BLAKE2b-128 of its raw log's bytes."""
 
     quantity: str
@@ -90,7 +90,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     scanner_hash: str
     serial: str = ""
     created: str
-    sources: tuple[Source, ...]
+    sources: tuple[SourceRun, ...]
     format: str = FORMAT
     version: int = FORMAT_VERSION
     hash: str = ""
@@ -179,7 +179,7 @@ def new_set(
     name: str,
     scanner: Scanner,
     *,
-    sources: tuple[Source, ...],
+    sources: tuple[SourceRun, ...],
     values: Mapping[str, npt.ArrayLike] | None = None,
     statuses: Mapping[str, npt.ArrayLike] | None = None,
     base: CalibrationSet | None = None,
@@ -334,7 +334,7 @@ __all__ = [
     "About",
     "CalibrationSet",
     "CalibrationSetError",
-    "Source",
+    "SourceRun",
     "Status",
     "arrays_of",
     "load_set",

@@ -108,7 +108,7 @@ def draw_uids(folder: Path) -> None:
         part.unlink(missing_ok=True)
         _write(part, json.dumps(values, indent=1) + "\n")
         try:
-            os.link(part, path)  # unlike a rename, never over those that another process drew
+            os.link(part, path)  # unlike whole_file, never over those that another process drew
         except FileExistsError:
             return
         finally:

@@ -31,7 +31,7 @@ MOST_NAMED = 20
 
 
 @dataclass
-class Measured:
+class MeasuredPart:
     """A part with its plots, and the figures that are followed over the days."""
 
     part: QcPart
@@ -39,15 +39,17 @@ class Measured:
     trend: dict[str, float] = field(default_factory=dict)
 
 
-def measured_or_not(title: str, make: Callable[[], Measured], *, needed: bool = True) -> Measured:
+def measured_or_not(
+    title: str, make: Callable[[], MeasuredPart], *, needed: bool = True
+) -> MeasuredPart:
     """Return a part, or the reason why it cannot be measured."""
     try:
         return make()
     except DaqError as error:
-        return Measured(QcPart(title=title, reason=str(error)[:2000], needed=needed))
+        return MeasuredPart(QcPart(title=title, reason=str(error)[:2000], needed=needed))
 
 
-def counts_part(counts: RunCounts, limits: Limits) -> Measured:
+def counts_part(counts: RunCounts, limits: Limits) -> MeasuredPart:
     """Rates, lost frames and the two estimates of randoms (docs/randoms.md)."""
     singles = counts.rate_cps(counts.singles.received) / 1e3
     figures = [
@@ -70,11 +72,11 @@ def counts_part(counts: RunCounts, limits: Limits) -> Measured:
     )  # fmt: skip
     notes = () if counts.condition == "good" else (f"the run is {counts.condition}",)
     part = QcPart(title="Rates and losses", figures=tuple(figures), notes=notes)
-    return Measured(part, trend={"singles, kcps": singles})
+    return MeasuredPart(part, trend={"singles, kcps": singles})
 
 
 def peaks_part(quality: PeakQuality, measured: MeasuredSpectra, scanner: Scanner,
-               limits: Limits) -> Measured:  # fmt: skip
+               limits: Limits) -> MeasuredPart:  # fmt: skip
     """Place and width of the photopeak, by module, and by crystal where its counts suffice."""
     modules, crystals, line = quality.modules, quality.crystals, quality.line_keV
     good = modules.good
@@ -107,7 +109,7 @@ def peaks_part(quality: PeakQuality, measured: MeasuredSpectra, scanner: Scanner
     notes.append(f"{alone} of {len(crystals.good)} crystals have counts for a peak of their own")
     part = QcPart(title="Peaks and energy resolution", figures=tuple(figures), notes=tuple(notes))
     trend = {"peak, keV": peak, "resolution, %": fwhm}
-    return Measured(part, _peak_panels(quality, measured), trend)
+    return MeasuredPart(part, _peak_panels(quality, measured), trend)
 
 
 def _peak_panels(quality: PeakQuality, measured: MeasuredSpectra) -> list[Panel]:
@@ -128,7 +130,7 @@ def find_odd(counts: I8, scanner: Scanner) -> MaskResult:
     return find_masked(counts, scanner)
 
 
-def crystals_part(found: MaskResult, known: Mask, counts: I8, limits: Limits) -> Measured:
+def crystals_part(found: MaskResult, known: Mask, counts: I8, limits: Limits) -> MeasuredPart:
     """Dead and noisy crystals, beside those that the run's calibration masks already.
 
     known : (n_crystals,) masked in the run
@@ -156,7 +158,7 @@ def crystals_part(found: MaskResult, known: Mask, counts: I8, limits: Limits) ->
                    Points("dead or noisy", crystals[odd], logarithm[odd])),
                   "singles, log₁₀")  # fmt: skip
     part = QcPart(title="Dead and noisy crystals", figures=figures, notes=tuple(notes))
-    return Measured(part, [panel], {"dead crystals": float(len(dead))})
+    return MeasuredPart(part, [panel], {"dead crystals": float(len(dead))})
 
 
 def _named(what: str, which: I8) -> list[str]:

@@ -17,7 +17,7 @@ from daq.calibration.lutetium_fit import LOG_GRID, calibrate_lutetium
 from daq.calibration.plots import Curve, Panel, Points
 from daq.folder.quality.qc_result import QcPart
 from daq.quality.judged_parts import (
-    Measured,
+    MeasuredPart,
     counts_part,
     crystals_part,
     find_odd,
@@ -40,7 +40,7 @@ def lutetium_parts(
     counts: RunCounts,
     *,
     progress: Progress | None = None,
-) -> list[Measured]:
+) -> list[MeasuredPart]:
     """Return all parts of the QC of a run without a source; raises LogError.
 
     Parameters
@@ -63,7 +63,7 @@ def lutetium_parts(
     ]  # fmt: skip
 
 
-def _scale(measured: MeasuredSpectra, scanner: Scanner, limits: Limits) -> Measured:
+def _scale(measured: MeasuredSpectra, scanner: Scanner, limits: Limits) -> MeasuredPart:
     found = calibrate_lutetium(measured.spectra, scanner)
     gain = np.median(found.gain.reshape(scanner.n_modules, -1), axis=1)
     off = 100 * (1 / gain - 1)
@@ -82,4 +82,4 @@ def _scale(measured: MeasuredSpectra, scanner: Scanner, limits: Limits) -> Measu
         Panel("Energy scale off, each module", "module", (modules,), "%"),
     ]  # fmt: skip
     part = QcPart(title=SCALE, figures=figures, notes=(LEFT_OUT, f"worst: module {worst}"))
-    return Measured(part, panels, {"energy scale off, %": median})
+    return MeasuredPart(part, panels, {"energy scale off, %": median})

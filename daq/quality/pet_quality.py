@@ -14,7 +14,7 @@ from daq.folder.quality.qc_result import QcPart
 from daq.folder.run_config import RunConfig
 from daq.quality.efficiency_map import EfficiencyMap, efficiency_map
 from daq.quality.judged_parts import (
-    Measured,
+    MeasuredPart,
     counts_part,
     crystals_part,
     find_odd,
@@ -49,7 +49,7 @@ def pet_parts(
     source: QcSource,
     *,
     progress: Progress | None = None,
-) -> list[Measured]:
+) -> list[MeasuredPart]:
     """Return all parts of the QC of a PET run; raises LogError if the run cannot be read.
 
     Parameters
@@ -81,11 +81,11 @@ def pet_parts(
     ]
 
 
-def _peaks(measured: MeasuredSpectra, scanner: Scanner, limits: Limits) -> Measured:
+def _peaks(measured: MeasuredSpectra, scanner: Scanner, limits: Limits) -> MeasuredPart:
     return peaks_part(peak_quality(measured, GRID_511, scanner), measured, scanner, limits)
 
 
-def _timing(folder: Path, config: RunConfig, source: QcSource, scanner: Scanner) -> Measured:
+def _timing(folder: Path, config: RunConfig, source: QcSource, scanner: Scanner) -> MeasuredPart:
     if source.extended:
         raise QcError(EXTENDED)
     spectrum = time_spectrum(folder, build_geometry(scanner), config.settings,
@@ -94,7 +94,7 @@ def _timing(folder: Path, config: RunConfig, source: QcSource, scanner: Scanner)
 
 
 def timing_part(found: PairTiming, spectrum: TimeSpectrum, scanner: Scanner,
-                limits: Limits) -> Measured:  # fmt: skip
+                limits: Limits) -> MeasuredPart:  # fmt: skip
     """Time resolution of the pairs after calibration."""
     figures = (
         limits.judged("CTR (FWHM of Δt)", found.ctr_ps, "most_ctr_ratio", unit="ps", form=".0f",
@@ -110,18 +110,18 @@ def timing_part(found: PairTiming, spectrum: TimeSpectrum, scanner: Scanner,
     )
     panel = Panel("Δt less what the source's place gives", "ps", points, "pairs")
     part = QcPart(title=TIMING, figures=figures)
-    return Measured(part, [panel], {"CTR, ps": found.ctr_ps})
+    return MeasuredPart(part, [panel], {"CTR, ps": found.ctr_ps})
 
 
 def efficiency_of(measured: MeasuredSpectra, scanner: Scanner, known: Mask,
-                limits: Limits) -> Measured:  # fmt: skip
+                limits: Limits) -> MeasuredPart:  # fmt: skip
     """Relative efficiencies from singles, of the crystals that are neither odd nor masked."""
     odd = find_odd(measured.counts, scanner).masked != 0
     found = efficiency_map(measured.counts, scanner, odd | known)
     return efficiency_part(found, scanner, limits)
 
 
-def efficiency_part(found: EfficiencyMap, scanner: Scanner, limits: Limits) -> Measured:
+def efficiency_part(found: EfficiencyMap, scanner: Scanner, limits: Limits) -> MeasuredPart:
     """Relative efficiency of modules and crystals."""
     off = 100 * np.abs(np.where(np.isfinite(found.modules), found.modules, 0.0) - 1)
     worst = int(off.argmax())
@@ -136,7 +136,7 @@ def efficiency_part(found: EfficiencyMap, scanner: Scanner, limits: Limits) -> M
     modules = Points("module", np.arange(scanner.n_modules), found.modules)
     of_modules = Panel("Singles over the ring's median", "module", (modules,), "relative")
     part = QcPart(title=EFFICIENCY, figures=figures, notes=notes)
-    return Measured(part, [panel, of_modules])
+    return MeasuredPart(part, [panel, of_modules])
 
 
 def unrolled(found: EfficiencyMap, scanner: Scanner) -> np.ndarray:

@@ -13,7 +13,7 @@ from daq.folder.calibration_set import CalibrationSet
 from daq.folder.quality.qc_result import QcResult
 from daq.folder.run_config import RunConfig
 from daq.folder.run_folder import own_calibration, run_config, started_at
-from daq.quality.judged_parts import Measured
+from daq.quality.judged_parts import MeasuredPart
 from daq.quality.lutetium_quality import lutetium_parts
 from daq.quality.pet_quality import pet_parts
 from daq.quality.qc_source import QcSource
@@ -79,7 +79,7 @@ def _result(
     scanner: Scanner,
     source: QcSource,
     calibration: CalibrationSet | None,
-    parts: list[Measured],
+    parts: list[MeasuredPart],
     times: tuple[dt.datetime, dt.datetime],
     detector_time_s: float,
 ) -> QcResult:

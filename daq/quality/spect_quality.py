@@ -16,7 +16,7 @@ from daq.folder.run_config import RunConfig
 from daq.path.takers.projections import FILE_NAME
 from daq.quality.flood_uniformity import Uniformity, flood_uniformity
 from daq.quality.judged_parts import (
-    Measured,
+    MeasuredPart,
     counts_part,
     crystals_part,
     find_odd,
@@ -71,7 +71,7 @@ def spect_parts(
     background: Path | None,
     *,
     progress: Progress | None = None,
-) -> list[Measured]:
+) -> list[MeasuredPart]:
     """Return all parts of the QC of a flood; raises LogError if the run cannot be read.
 
     Parameters
@@ -135,7 +135,7 @@ def pictures_of(folder: Path, scanner: Scanner, window: EnergyWindow) -> Picture
     return Pictures(counts.astype(np.float64), seconds)
 
 
-def uniformity_part(pictures: Pictures, scanner: Scanner, limits: Limits) -> Measured:
+def uniformity_part(pictures: Pictures, scanner: Scanner, limits: Limits) -> MeasuredPart:
     """Integral and differential uniformity of each detector; the worst one is judged."""
     block = scanner.module
     pitch = block.pitch_u_mm, block.pitch_v_mm
@@ -165,7 +165,7 @@ def uniformity_part(pictures: Pictures, scanner: Scanner, limits: Limits) -> Mea
     ]
     part = QcPart(title=UNIFORMITY, figures=tuple(figures), notes=tuple(notes))
     worst = max(one.integral_ufov for one in found)
-    return Measured(part, panels, {"integral uniformity, %": worst})
+    return MeasuredPart(part, panels, {"integral uniformity, %": worst})
 
 
 def _check_counts(found: list[Uniformity], least: float) -> None:
@@ -179,7 +179,7 @@ def _check_counts(found: list[Uniformity], least: float) -> None:
 
 def _background(
     folder: Path | None, scanner: Scanner, window: EnergyWindow, limits: Limits
-) -> Measured:
+) -> MeasuredPart:
     if folder is None:
         raise QcError(NO_BACKGROUND)
     pictures = pictures_of(folder, scanner, window)
@@ -192,4 +192,4 @@ def _background(
     )  # fmt: skip
     note = f"run {folder.name}, {pictures.seconds:.0f} s, detector {worst}"
     part = QcPart(title=BACKGROUND, figures=(figure,), notes=(note,))
-    return Measured(part, trend={"background, cps": float(rates[worst])})
+    return MeasuredPart(part, trend={"background, cps": float(rates[worst])})

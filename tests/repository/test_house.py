@@ -102,3 +102,14 @@ def test_the_places_named_for_changes_exist() -> None:
     places = [place for row in rows for place in re.findall(r"`([a-z_]+/[\w./]*)`", row)]
     assert len(places) >= len(rows)
     assert [place for place in places if not (ROOT / place).exists()] == []
+
+
+@pytest.mark.parametrize("room", ("hw", "emulator", "coincidence", "daq"))
+def test_no_class_name_stands_for_two_things_in_a_room(room: str) -> None:
+    names = Counter(
+        node.name
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in names.items() if count > 1] == []

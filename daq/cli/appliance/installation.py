@@ -13,7 +13,7 @@ from daq.cli.appliance import desk_files, unit_files
 from daq.cli.appliance.places import NAME, Places, write_readable
 from daq.cli.appliance.settings import ServiceSettings
 from daq.cli.common import CommandError
-from hw.whole_file import make_folder, sync_folder
+from hw.whole_file import make_folder, whole_link
 
 MARK = Path(__file__).with_name(f"{NAME}.svg")
 UNITS = "units"
@@ -106,11 +106,7 @@ def link_units(settings: ServiceSettings, places: Places) -> None:
 
 def _link(path: Path, target: Path) -> None:
     make_folder(path.parent, mode=0o755)
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    part.symlink_to(target)
-    part.replace(path)
-    sync_folder(path.parent)
+    whole_link(path, target)
 
 
 def _linked(places: Places) -> list[Path]:

@@ -21,7 +21,7 @@ import msgspec
 from daq.cli.appliance.places import NAME, write_readable
 from daq.cli.common import CommandError
 from hw.bounded_files import FileRefused, read_object
-from hw.whole_file import make_folder, sync_folder
+from hw.whole_file import make_folder, sync_folder, whole_link
 
 CURRENT, PREVIOUS = "current", "previous"
 WHOLE = "whole"
@@ -91,14 +91,12 @@ class Versions:
         self._lead(CURRENT, name)
 
     def _lead(self, link: str, name: str) -> None:
-        path, part = self.folder / link, self.folder / f".{link}.part"
-        part.unlink(missing_ok=True)
+        path = self.folder / link
         if name:
-            part.symlink_to(name)
-            part.replace(path)
+            whole_link(path, Path(name))
         else:
             path.unlink(missing_ok=True)
-        sync_folder(self.folder)
+            sync_folder(self.folder)
 
     def forget_others(self) -> list[str]:
         """Remove all versions but current, previous and the way back; return those removed."""

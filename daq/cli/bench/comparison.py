@@ -10,7 +10,7 @@ from daq.cli.bench.base_checkout import ROOT, checked_out, commit_of, named_slow
 from daq.cli.bench.build_worker import CannotCompare
 from daq.cli.bench.measuring import machine
 from daq.cli.bench.speed_history import FILE, append_line, newest_commit
-from daq.cli.bench.turns import Build, Measured, compile_both, measure_in_turns
+from daq.cli.bench.turns import Build, MeasuredFigure, compile_both, measure_in_turns
 from daq.cli.common import CommandError, cleaning_up, tell
 
 SLOWER, CANNOT_COMPARE = 1, 2
@@ -75,7 +75,7 @@ def _check_recordable(figures: Sequence[str]) -> None:
         )
 
 
-def _measured(commit: str, wanted: Sequence[str], sittings: int) -> dict[str, Measured]:
+def _measured(commit: str, wanted: Sequence[str], sittings: int) -> dict[str, MeasuredFigure]:
     tell(f"base: {commit[:12]}; here: {ROOT}")
     with checked_out(commit) as folder:
         base = Build(folder / "checkout", f"base {commit[:12]}", folder / "cache")
@@ -86,7 +86,7 @@ def _measured(commit: str, wanted: Sequence[str], sittings: int) -> dict[str, Me
 
 
 def judged(
-    figures: dict[str, Measured], limit_percent: float, named: dict[str, str]
+    figures: dict[str, MeasuredFigure], limit_percent: float, named: dict[str, str]
 ) -> dict[str, dict[str, Any]]:
     """Return the verdict on each figure; ``named`` are slower ones and their reasons."""
     for name in named.keys() - figures.keys():
@@ -97,7 +97,7 @@ def judged(
     }
 
 
-def _verdict(measured: Measured, limit_percent: float, reason: str | None) -> dict[str, Any]:
+def _verdict(measured: MeasuredFigure, limit_percent: float, reason: str | None) -> dict[str, Any]:
     found = measured.interval()
     percent = {
         "more_time_percent": 100 * (found.ratio - 1),

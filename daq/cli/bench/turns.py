@@ -40,7 +40,7 @@ class Build:
 
 
 @dataclass
-class Measured:
+class MeasuredFigure:
     """One figure of both builds, the best pass of each sitting; in ms, or in work per second."""
 
     unit: str
@@ -72,7 +72,7 @@ class Measured:
 
 def compile_both(
     base: Build, here: Build, wanted: Sequence[str], tell: Tell
-) -> dict[str, Measured]:
+) -> dict[str, MeasuredFigure]:
     """Run each figure in both builds, both at once, so that their kernels are compiled; return the
     figures that both have, with the number of passes in a turn.
 
@@ -85,7 +85,7 @@ def compile_both(
         for name in sorted({name for name, _ in one.figures.items() ^ other.figures.items()}):
             tell(f"note: {name!r} has another unit in the other build, or is none of its figures: "
                  "not compared")  # fmt: skip
-        figures = {name: Measured(unit) for name, unit in other.figures.items()
+        figures = {name: MeasuredFigure(unit) for name, unit in other.figures.items()
                    if one.figures.get(name) == unit and (not wanted or name in wanted)}  # fmt: skip
         for number, (name, measured) in enumerate(figures.items(), 1):
             tell(f"compiling both builds, {number}/{len(figures)}: {name}")
@@ -105,7 +105,7 @@ def _check_known(wanted: Sequence[str], base: BuildWorker, here: BuildWorker) ->
 
 
 def measure_in_turns(
-    base: Build, here: Build, figures: dict[str, Measured], *, sittings: int, tell: Tell
+    base: Build, here: Build, figures: dict[str, MeasuredFigure], *, sittings: int, tell: Tell
 ) -> None:
     """Measure the figures of both builds, adding to ``figures``.
 
@@ -127,7 +127,7 @@ def measure_in_turns(
                 _sit(name, measured, one, other, base_first=first)
 
 
-def _warm(figures: dict[str, Measured], one: BuildWorker, other: BuildWorker) -> None:
+def _warm(figures: dict[str, MeasuredFigure], one: BuildWorker, other: BuildWorker) -> None:
     for name in figures:
         for worker in (one, other):
             worker.ask(name, 0)
@@ -136,7 +136,7 @@ def _warm(figures: dict[str, Measured], one: BuildWorker, other: BuildWorker) ->
 
 
 def _sit(
-    name: str, measured: Measured, base: BuildWorker, here: BuildWorker, *, base_first: bool
+    name: str, measured: MeasuredFigure, base: BuildWorker, here: BuildWorker, *, base_first: bool
 ) -> None:
     turns = (base, here, here, base) if base_first else (here, base, base, here)
     values: dict[BuildWorker, list[float]] = {base: [], here: []}

@@ -29,7 +29,7 @@ Work = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Figure:
+class WarmFigure:
     """prepare : makes the workload and returns the work; amount : work of a pass, in ``unit`` times
     s.
     """
@@ -140,23 +140,23 @@ def _live_latency() -> Work:
 
 
 FIGURES = {
-    "event path": Figure(
+    "event path": WarmFigure(
         "disordered singles to prompts and delayeds, one core",
         "M singles/s", SINGLES / 1e6, _event_path,
     ),
-    "full chain": Figure(
+    "full chain": WarmFigure(
         "data frames to raw log and list-mode log, one core",
         "M singles/s", SINGLES / 2e6, _full_chain,
     ),
-    "projector": Figure(
+    "projector": WarmFigure(
         "one EM pass with time of flight, one core",
         "M lines/s", LINES / 1e6, _projector,
     ),
-    "emulator": Figure(
+    "emulator": WarmFigure(
         "full Monte Carlo of the brain to frames, one core",
         "M decays/s", PERIODS * 5.24288e-3, _emulator,
     ),
-    "live latency": Figure(
+    "live latency": WarmFigure(
         f"a batch of {PROMPTS:,} prompts to the image's message", DURATION, 1.0, _live_latency
     ),
 }  # fmt: skip

@@ -68,7 +68,7 @@ ROUND_TO = {
 
 
 @dataclass(frozen=True)
-class Source:
+class FactorySource:
     """A cylinder along z, centred. decays : of 48 modules' run.
 
     library : decays of the event library that is played, 0 for the full Monte Carlo
@@ -92,7 +92,7 @@ class Source:
         )
 
 
-def sources_for(scanner: Scanner) -> dict[str, Source]:
+def sources_for(scanner: Scanner) -> dict[str, FactorySource]:
     """Return flood, rod, drum and body.
 
     The drum, for normalisation, is wide, full and without matter: its trues change slowly from line
@@ -101,13 +101,15 @@ def sources_for(scanner: Scanner) -> dict[str, Source]:
     """
     axial_mm = scanner.axial_mm
     width_mm = scanner.image.shape[0] * scanner.image.voxel_mm[0]
-    rod = Source("rod", round(0.16 * scanner.ring.inradius_mm, 1), round(0.8 * axial_mm, 1), 4e7)
+    rod = FactorySource(
+        "rod", round(0.16 * scanner.ring.inradius_mm, 1), round(0.8 * axial_mm, 1), 4e7
+    )
     wide_mm = 0.85 * scanner.ring.inradius_mm
     around_mm = scanner.ring.modules_per_ring * scanner.module.width_mm
     if around_mm < SURROUNDED * 2 * math.pi * scanner.ring.inradius_mm:
         wide_mm = min(wide_mm, scanner.module.width_mm / 2)
-    drum = Source("drum", round(wide_mm, 1), round(0.97 * axial_mm, 1), 1e8)
-    body = Source("body", round(0.32 * width_mm, 1), round(0.7 * axial_mm, 1), 3e7, "water")
+    drum = FactorySource("drum", round(wide_mm, 1), round(0.97 * axial_mm, 1), 1e8)
+    body = FactorySource("body", round(0.32 * width_mm, 1), round(0.7 * axial_mm, 1), 3e7, "water")
     library = max(LIBRARY_DECAYS * scanner.n_crystals, LEAST_LIBRARY)
     played = max(FLOOD_DECAYS * scanner.n_crystals, 10 * LEAST_LIBRARY)
     flood = replace(rod, name="flood", decays=played * 48 / _modules(scanner), library=library)
@@ -206,7 +208,7 @@ class Factory:
         )  # fmt: skip
         return found
 
-    def _measured(self, source: Source, calibration: Path | None = None) -> Path:
+    def _measured(self, source: FactorySource, calibration: Path | None = None) -> Path:
         """Emulate a run of the source; return its folder.
 
         A kept run without calibration is used again: its raw log would come out the same.

@@ -11,7 +11,7 @@ from daq.cli.common import CommandError
 
 if TYPE_CHECKING:
     from daq.calibration.plots import Panel
-    from daq.folder.calibration_set import CalibrationSet, Source
+    from daq.folder.calibration_set import CalibrationSet, SourceRun
     from hw.scanner.description import Scanner
 
 
@@ -71,16 +71,16 @@ def serial_of(folders: list[Path], base: CalibrationSet | None) -> str:
 
 def sources_of(
     folders: list[Path], quantity: str, method: str, base: CalibrationSet | None
-) -> tuple[Source, ...]:
+) -> tuple[SourceRun, ...]:
     """Return the set's sources: the base's for other quantities, and these runs."""
     from daq.folder import raw_log as rawlog
-    from daq.folder.calibration_set import Source
+    from daq.folder.calibration_set import SourceRun
 
     kept = [s for s in base.about.sources if s.quantity != quantity] if base else []
     for folder in folders:
         with (folder / rawlog.FILE_NAME).open("rb") as file:
             digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
-        kept.append(Source(quantity, folder.resolve().name, digest.hexdigest(), method))
+        kept.append(SourceRun(quantity, folder.resolve().name, digest.hexdigest(), method))
     return tuple(kept)
 
 

@@ -13,7 +13,7 @@ from daq.cli.validate.emulator_runs import (
     run_trial,
     slices_of,
 )
-from daq.cli.validate.result_line import Figure, Line, Scope, relative
+from daq.cli.validate.result_line import CheckFigure, Line, Scope, relative
 from emulator.detector.digitizer import EMITTED, Digitizer, digitizer_tables
 from emulator.engines.instrument import Instrument
 from hw.scanner.geometry import allowed_module_pairs
@@ -32,7 +32,7 @@ def randoms(scope: Scope) -> list[Line]:
     delayed = len(trial.delayeds)
     source = "2τ·S₁·S₂ summed over the module pairs in view, from the singles' rates of this trial"
     return [
-        Figure(f"randoms over 2τ·S·S, by {how}", count / expected, math.sqrt(count) / expected,
+        CheckFigure(f"randoms over 2τ·S·S, by {how}", count / expected, math.sqrt(count) / expected,
                1.0, 0.02, source, "", ".4f")
         for how, count in (("delayed window", delayed), ("truth", by_truth))
     ]  # fmt: skip
@@ -89,7 +89,7 @@ def _dead_time_lines(
         formula = "1/(1 + n·t)" if kind == "non-paralysable" else "exp(−n·t)"
         sigma = math.sqrt(share * (1 - share) / triggers.sum())
         lines.append(
-            Figure(name, float(share), sigma, expected, relative(0.01, expected),
+            CheckFigure(name, float(share), sigma, expected, relative(0.01, expected),
                    f"{formula}, {KNOLL}", "", ".4f")
         )  # fmt: skip
     return lines

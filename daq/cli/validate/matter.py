@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from daq.cli.validate.result_line import Figure, Line, Scope, relative
+from daq.cli.validate.result_line import CheckFigure, Line, Scope, relative
 
 NIST = "NIST X-ray mass attenuation coefficients (Hubbell and Seltzer, NISTIR 5632), liquid water"
 
@@ -53,7 +53,7 @@ def attenuation(scope: Scope) -> list[Line]:
         total = 10 * np.interp(energy_keV, grid, water.mu_per_mm + water.coherent_per_mm)
         expected = nist_water_per_cm(energy_keV)
         lines.append(
-            Figure(
+            CheckFigure(
                 f"µ(water) at {energy_keV:g} keV",
                 float(total),
                 0.0,
@@ -78,7 +78,7 @@ def narrow_beam(scope: Scope) -> list[Line]:
         expected = math.exp(-nist_water_per_cm(energy_keV) * SLAB_MM / 10)
         sigma = math.sqrt(share * (1 - share) / photons)
         lines.append(
-            Figure(
+            CheckFigure(
                 f"narrow beam through 10 cm of water, {energy_keV:g} keV",
                 share,
                 sigma,
@@ -123,7 +123,7 @@ def scattering(scope: Scope) -> list[Line]:
         chi2 = float(((found - expected) ** 2 / expected).sum()) / (BINS - 1)
         spread = math.sqrt(2 / (BINS - 1))
         lines.append(
-            Figure(
+            CheckFigure(
                 f"angles of Compton scatter, {energy_keV:g} keV, χ² per degree of freedom",
                 chi2,
                 spread,
@@ -138,7 +138,7 @@ def scattering(scope: Scope) -> list[Line]:
         if energy_keV == 511.0:
             edge_keV = 2 * energy_keV**2 / (REST_KEV + 2 * energy_keV)
             lines.append(
-                Figure(
+                CheckFigure(
                     "Compton edge of 511 keV",
                     float(given_keV.max()),
                     0.0,

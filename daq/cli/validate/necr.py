@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from daq.cli.validate.emulator_runs import ideal_instrument, run_digitized
-from daq.cli.validate.result_line import Figure, Line, Scope, relative
+from daq.cli.validate.result_line import CheckFigure, Line, Scope, relative
 from emulator.engines.instrument import Instrument
 from hw.scanner.geometry import build_geometry
 from recon.acceptance.count_rates import LineCounts, NecrCurve, NecrPoint, necr_points
@@ -40,9 +40,9 @@ def necr(scope: Scope) -> list[Line]:
     lines: list[Line] = []
     for where, at_MBq in ((f"{PUBLISHED_MBQ:g} MBq", PUBLISHED_MBQ), ("its peak", activity)):
         height, sigma = curve.at(at_MBq)
-        lines.append(Figure(f"{name} at {where}", height / 1e3, sigma / 1e3, PUBLISHED_KCPS,
+        lines.append(CheckFigure(f"{name} at {where}", height / 1e3, sigma / 1e3, PUBLISHED_KCPS,
                             tolerance, SOURCE, "kcps", ".1f"))  # fmt: skip
-    lines.append(Figure(f"{name}: activity of the peak", activity, 0.0, PUBLISHED_MBQ, None,
+    lines.append(CheckFigure(f"{name}: activity of the peak", activity, 0.0, PUBLISHED_MBQ, None,
                         PEAK_SOURCE, "MBq", ".0f"))  # fmt: skip
     return lines + [_necr_line(point) for point in points]
 
@@ -52,7 +52,7 @@ def _necr_line(point: NecrPoint) -> Line:
         f"prompts {point.prompts / 1e3:.0f}, trues {point.trues / 1e3:.0f}, "
         f"randoms {point.randoms / 1e3:.0f} kcps"
     )
-    return Figure(
+    return CheckFigure(
         f"NECR at {point.activity_MBq:g} MBq", point.necr / 1e3, point.sigma / 1e3, math.nan, None,
         words, "kcps", ".1f",
     )  # fmt: skip

@@ -19,7 +19,7 @@ from daq.cli.validate.emulator_runs import (
     narrowed,
     run_trial,
 )
-from daq.cli.validate.result_line import Figure, Line, Scope
+from daq.cli.validate.result_line import CheckFigure, Line, Scope
 from emulator.engines.instrument import Instrument
 from hw.scanner.geometry import build_geometry
 from recon.acceptance.count_rates import LineCounts, scatter_fraction
@@ -50,9 +50,9 @@ def scatter_fractions(scope: Scope) -> list[Line]:
     wide, narrow, in_view = results
     name = "NEMA NU 2 scatter fraction"
     return [
-        Figure(f"{name}, 350–650 keV", *wide, 0.478, TOLERANCE, GATE, "", ".3f"),
-        Figure(f"{name}, 400–650 keV", *narrow, 0.322, TOLERANCE, GATE, "", ".3f"),
-        Figure(f"{name}, 350–650 keV, pairs in view", *in_view, 0.48, TOLERANCE,
+        CheckFigure(f"{name}, 350–650 keV", *wide, 0.478, TOLERANCE, GATE, "", ".3f"),
+        CheckFigure(f"{name}, 400–650 keV", *narrow, 0.322, TOLERANCE, GATE, "", ".3f"),
+        CheckFigure(f"{name}, 350–650 keV, pairs in view", *in_view, 0.48, TOLERANCE,
                "published (Sci. Rep. 9:15484); the window is a fit to it", "", ".3f"),
         true_scatter_fraction(trial),
     ]  # fmt: skip
@@ -75,7 +75,7 @@ def true_scatter_fraction(trial: Trial) -> Line:
     true = a["decay"] == b["decay"]
     scattered = ((a["scatters"] > 0) | (b["scatters"] > 0))[true]
     share = float(np.mean(scattered)) if len(scattered) else 0.0
-    return Figure(
+    return CheckFigure(
         "true scatter fraction in NEMA's phantom, 350–650 keV", share,
         math.sqrt(share * (1 - share) / max(1, len(scattered))), TRUE_SCATTER_FRACTION, 0.01,
         f"{GATE}, by truth", "", ".3f",

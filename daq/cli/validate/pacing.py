@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daq.cli.validate.result_line import Figure, Line, Scope
+from daq.cli.validate.result_line import CheckFigure, Line, Scope
 from emulator.config import EmulatorConfig
 from emulator.trials.pacing import measure_pacing
 
@@ -14,9 +14,9 @@ def pacing(scope: Scope) -> list[Line]:
     config = EmulatorConfig(activity_Bq=2e5, seed=scope.seed, threads=scope.threads)
     found = measure_pacing(config, duration_s=DURATION_S)
     return [
-        Figure("emulated over wall time, 60 s in real time", 1 + found.error, 0.0, 1.0, 0.005,
+        CheckFigure("emulated over wall time, 60 s in real time", 1 + found.error, 0.0, 1.0, 0.005,
                "the wall clock; brain phantom of 0.2 MBq in caremibrain, frames over ZeroMQ", "",
                ".5f"),
-        Figure("most that it lagged behind", 1e3 * found.max_lag_s, 0.0, float("nan"), None,
+        CheckFigure("most that it lagged behind", 1e3 * found.max_lag_s, 0.0, float("nan"), None,
                "told by the emulator itself", "ms", ".0f"),
     ]  # fmt: skip

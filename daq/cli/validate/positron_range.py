@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from daq.cli.validate.result_line import Figure, Line, Scope, relative
+from daq.cli.validate.result_line import CheckFigure, Line, Scope, relative
 
 GEANT4 = (
     "Geant4 11.4 (opengate 10.1.1): 20,000 positrons of the same spectrum that come to rest, "
@@ -57,7 +57,7 @@ def ranges(scope: Scope) -> list[Line]:
         if name in LEVIN_HOFFMAN:
             theirs = levin_hoffman_rms_mm(*LEVIN_HOFFMAN[name])
             what = f"positron range in water, {name}: rms along an axis"
-            lines.append(Figure(what, rms, rms_sigma, theirs, None, LEVIN, "mm", ".3f"))
+            lines.append(CheckFigure(what, rms, rms_sigma, theirs, None, LEVIN, "mm", ".3f"))
         scope.progress(number, len(GEANT4_MM))
     return lines
 
@@ -68,8 +68,8 @@ def levin_hoffman_rms_mm(c: float, k1: float, k2: float) -> float:
     return math.sqrt(square / (c / k1 + (1 - c) / k2))
 
 
-def _figure(what: str, measured: float, sigma: float, expected: float) -> Figure:
-    return Figure(
+def _figure(what: str, measured: float, sigma: float, expected: float) -> CheckFigure:
+    return CheckFigure(
         f"positron range in water, {what}",
         float(measured),
         sigma,

@@ -18,7 +18,7 @@ PASS, FAIL, INFORMATION, NOT_RUN = "pass", "FAIL", "information", "not run"
 
 
 @dataclass(frozen=True)
-class Figure:
+class CheckFigure:
     """A figure of the table.
 
     name : what it is
@@ -58,7 +58,7 @@ class NotRun:
         return FAIL if self.broken else NOT_RUN
 
 
-Line = Figure | NotRun
+Line = CheckFigure | NotRun
 
 
 @dataclass(frozen=True)

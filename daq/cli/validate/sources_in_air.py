@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from daq.cli.validate.emulator_runs import ideal_instrument, run_trial, slices_of
-from daq.cli.validate.result_line import Figure, Line, Scope, relative
+from daq.cli.validate.result_line import CheckFigure, Line, Scope, relative
 from emulator.object.nema import SLEEVES_MM, nema_line
 from emulator.object.phantom import Phantom
 from emulator.object.shapes import point as point_at
@@ -43,7 +43,7 @@ def half_life(scope: Scope) -> list[Line]:
     minutes = apart * PERIOD_S / 60 * math.log(2) / ratio
     sigma = minutes / ratio * math.sqrt(1 / early + 1 / late)
     return [
-        Figure(
+        CheckFigure(
             "half-life of F-18 from counts 3.66 h apart", minutes, sigma, F18_HALF_LIFE_MIN,
             relative(0.01, F18_HALF_LIFE_MIN), F18_SOURCE, "min", ".2f",
         )
@@ -59,12 +59,12 @@ def point(scope: Scope) -> list[Line]:
     pairs = len(trial.prompts) - len(trial.delayeds)
     singles, decays = len(trial.singles), trial.decays
     return [
-        Figure(
+        CheckFigure(
             "point in the centre: coincidences per decay", pairs / decays,
             math.sqrt(len(trial.prompts) + len(trial.delayeds)) / decays, POINT_PAIRS,
             relative(0.03, POINT_PAIRS), GATE, "", ".4f",
         ),
-        Figure(
+        CheckFigure(
             "point in the centre: singles per decay", singles / decays,
             math.sqrt(singles) / decays, POINT_SINGLES, relative(0.03, POINT_SINGLES), GATE, "",
             ".4f",
@@ -82,24 +82,24 @@ def line(scope: Scope) -> list[Line]:
     name = "NEMA NU 2 sensitivity, 700 mm line"
     per_decay = 0.967 * real
     return [
-        Figure(
+        CheckFigure(
             f"{name}, ideal", in_air, sigma, LINE_CPS_PER_KBQ, relative(0.05, LINE_CPS_PER_KBQ),
             f"{GATE}; line in air", "cps/kBq", ".2f",
         ),
-        Figure(
+        CheckFigure(
             f"{name}, extrapolated over five aluminium sleeves", sleeved, sleeved_sigma, bare,
             relative(0.03, bare),
             "its tube without sleeves, computed: NEMA's extrapolation must lead back to it (the "
             "tube's own 3.2 mm attenuate by 2 to 3 %, which NEMA leaves in)", "cps/kBq", ".2f",
         ),
-        Figure(
+        CheckFigure(
             f"{name}, efficiency {EFFICIENCY} per single", real, real_sigma, PUBLISHED_LINE,
             relative(0.05, PUBLISHED_LINE),
             f"published (Sci. Rep. 9:15484); {EFFICIENCY} of the singles are read out, "
             f"{EFFICIENCY}² of the pairs (14.57 · 0.974² = 13.82), per pair of photons",
             "cps/kBq", ".2f",
         ),
-        Figure(
+        CheckFigure(
             f"{name}, efficiency {EFFICIENCY}, per decay of F-18", per_decay, 0.967 * real_sigma,
             PUBLISHED_LINE, None, "published; β⁺ in 96.7 % of decays (ICRP 107)", "cps/kBq", ".2f",
         ),
@@ -155,7 +155,7 @@ def time_of_flight(scope: Scope) -> list[Line]:
     sigma = float(np.std(y - slope * x)) / math.sqrt(float((x * x).sum()))
     expected = 2 * TOF_OFFSET_MM / LIGHT_MM_PER_PS
     return [
-        Figure(
+        CheckFigure(
             "shift of the time difference, point moved by 50 mm", slope * TOF_OFFSET_MM,
             sigma * TOF_OFFSET_MM, expected, 3.0, "2 · 50 mm / c; in tof_brain", "ps", ".1f",
         )

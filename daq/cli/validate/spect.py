@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daq.cli.validate.result_line import Figure, Line, Scope, relative
+from daq.cli.validate.result_line import CheckFigure, Line, Scope, relative
 from emulator.physics.materials import cross_sections
 from emulator.trials.bare_collimator import energies_behind
 from emulator.trials.cameras import (
@@ -90,13 +90,13 @@ def _camera_lines(case: _Case, scope: Scope) -> list[Line]:
     name = f"{load_collimator(case)}, {case.nuclide} {case.energy_keV:.0f} keV at 10 cm"
     expected_mm = collimator_fwhm_mm(case)
     return [
-        Figure(f"{name}: counts per photon", rate, sigma, case.per_photon,
+        CheckFigure(f"{name}: counts per photon", rate, sigma, case.per_photon,
                relative(SENSITIVITY_TOLERANCE, case.per_photon),
                f"{GATE}; counts of all lines over photons of this one", "", ".3e"),
-        Figure(f"{name}: FWHM", fwhm, fwhm_sigma, case.fwhm_mm,
+        CheckFigure(f"{name}: FWHM", fwhm, fwhm_sigma, case.fwhm_mm,
                relative(RESOLUTION_TOLERANCE, case.fwhm_mm),
                f"{GATE}; half maximum after NEMA NU 1", "mm", ".2f"),
-        Figure(f"{name}: FWHM of a fitted Gaussian", gaussian_fwhm_mm(place), fwhm_sigma,
+        CheckFigure(f"{name}: FWHM of a fitted Gaussian", gaussian_fwhm_mm(place), fwhm_sigma,
                expected_mm, None, "Anger's formula √(R_c² + R_i²), holes with 2/µ less length",
                "mm", ".2f"),
     ]  # fmt: skip
@@ -120,7 +120,7 @@ def _followed_line(case: _Case, scope: Scope) -> Line:
         photons += emitted
         scope.progress(part + 1, parts)
     name = f"{load_collimator(case)}, {case.nuclide} {case.energy_keV:.0f} keV at 10 cm"
-    return Figure(
+    return CheckFigure(
         f"{name}: counts per photon, followed through the collimator", count / photons,
         math.sqrt(count) / photons, case.per_photon, relative(FOLLOWED_TOLERANCE, case.per_photon),
         f"{GATE}; each photon followed through holes and septa, with its scatter there", "", ".3e",
@@ -163,7 +163,7 @@ def _narrow_window(scope: Scope) -> Line:
         events=round(scope.counts(4e5)), seed=scope.seed,
     )  # fmt: skip
     per_MBq = 1e6 * photons_per_decay(case.nuclide, case.energy_keV)
-    return Figure(
+    return CheckFigure(
         "LEHR, Tc-99m, window of 15 %, 10 cm", rate * per_MBq, sigma * per_MBq, 88.1,
         relative(SENSITIVITY_TOLERANCE, 88.1), GATE.replace("20 %", "15 %"), "cps/MBq", ".1f",
     )  # fmt: skip
@@ -182,7 +182,7 @@ def scatter_windows(scope: Scope) -> list[Line]:
     """Compare how much of ¹⁷⁷Lu's primary counts the triple energy window recovers."""
     share, sigma = triple_window(events=round(scope.counts(5e5)), seed=scope.seed)
     return [
-        Figure("TEW, Lu-177 208 keV, 5 cm deep: primary recovered", share, sigma, 1.03, 0.05,
+        CheckFigure("TEW, Lu-177 208 keV, 5 cm deep: primary recovered", share, sigma, 1.03, 0.05,
                TEW_SOURCE, "", ".3f")
     ]  # fmt: skip
 
@@ -195,6 +195,6 @@ def czt(scope: Scope) -> list[Line]:
     )  # fmt: skip
     per_MBq = 1e6 * photons_per_decay("Tc-99m", 140.511)
     return [
-        Figure("CZT column, Tc-99m at 10 cm", rate * per_MBq, sigma * per_MBq, CZT_CPS_PER_MBQ,
+        CheckFigure("CZT column, Tc-99m at 10 cm", rate * per_MBq, sigma * per_MBq, CZT_CPS_PER_MBQ,
                None, "published of cameras of this class; the preset is a design", "cps/MBq", ".0f")
     ]  # fmt: skip

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from daq.calibration.plots import Curve, Panel, plot_bytes
 from daq.cli.validate.emulator_runs import ideal_instrument, slices_of
 from daq.cli.validate.ideal_read_out import ReadOut
-from daq.cli.validate.result_line import Figure, Line, NotRun, Scope
+from daq.cli.validate.result_line import CheckFigure, Line, NotRun, Scope
 from emulator.slices import DECAYS
 from hw.physics.constants import FWHM_PER_SIGMA, REFERENCE_KEV
 from hw.scanner.preset_file import load_scanner
@@ -112,12 +112,12 @@ def _figures(case: _Case, found: _Spectra) -> list[Line]:
     spread = math.sqrt(2 / BINS)
     source = f"GATE 10, gate/{case.file}, blurred by 15 % at 511 keV"
     return [
-        Figure(
+        CheckFigure(
             f"spectrum of singles, {case.name}, χ² per bin", chi2, spread, 1.0, 4 * spread,
             f"{source}; {BINS} bins of {LOW_KEV:g}–{HIGH_KEV:g} keV, tolerance 4 σ of χ²", "",
             ".2f",
         ),
-        Figure(
+        CheckFigure(
             f"singles of {LOW_KEV:g}–{HIGH_KEV:g} keV over GATE's, {case.name}", ratio, sigma, 1.0,
             0.03, source, "", ".4f",
         ),

@@ -8,7 +8,7 @@ from typing import Any
 
 from daq.cli.acceptance.judgement_text import kept_sections
 from daq.cli.bench.measuring import machine
-from daq.cli.validate.result_line import FAIL, INFORMATION, PASS, Figure, Line, NotRun
+from daq.cli.validate.result_line import FAIL, INFORMATION, PASS, CheckFigure, Line, NotRun
 
 COLUMNS = ("figure", "measured", "expected", "tolerance", "verdict", "source")
 
@@ -122,7 +122,7 @@ def _cells(line: Line, quick: bool) -> tuple[str, ...]:
     )
 
 
-def _error(figure: Figure) -> str:
+def _error(figure: CheckFigure) -> str:
     """Return the standard error with as many decimals as the figure, or two digits if smaller."""
     text = f"{figure.sigma:{figure.form}}"
     return text if float(text) else _short(figure.sigma)

@@ -25,7 +25,7 @@ from daq.cli.bench.compare import LIMIT_PERCENT, SITTINGS
 from daq.cli.bench.comparison import as_text, judged
 from daq.cli.bench.ratio_interval import ratio_interval
 from daq.cli.bench.speed_history import FILE, append_line, newest_commit
-from daq.cli.bench.turns import Measured
+from daq.cli.bench.turns import MeasuredFigure
 from daq.cli.bench.warm_figures import FIGURES
 from daq.cli.common import CommandError
 
@@ -76,14 +76,14 @@ def test_twice_the_time_is_found_in_nine_of_ten_comparisons_even_so() -> None:
 # --- the verdict ----------------------------------------------------------------------------------
 
 
-def measured(slowdown: float) -> Measured:
+def measured(slowdown: float) -> MeasuredFigure:
     base = [1.00, 1.01, 0.99, 1.02, 0.98, 1.00, 1.01, 0.99]
     here = [slowdown * one for one in reversed(base)]
-    return Measured("ms", 3, base, here)
+    return MeasuredFigure("ms", 3, base, here)
 
 
 def test_a_rate_that_falls_to_half_takes_twice_the_time_whatever_a_pass_holds() -> None:
-    rates = Measured("M lines/s", 3, [4.0] * 8, [2.0] * 8)
+    rates = MeasuredFigure("M lines/s", 3, [4.0] * 8, [2.0] * 8)
     assert rates.interval().ratio == pytest.approx(2.0)
     assert (rates.base, rates.here) == (4.0, 2.0)
 

@@ -14,7 +14,7 @@ from daq.folder.calibration_arrays import CalibrationSetError
 from daq.folder.calibration_set import (
     FILE_NAME,
     CalibrationSet,
-    Source,
+    SourceRun,
     Status,
     load_set,
     new_set,
@@ -28,7 +28,7 @@ from rigs.calibration_runs import BENCH, emulate_bench
 from rigs.frames_factory import sent_run
 
 N = BENCH.n_crystals
-SOURCES = (Source("energy", "some-run", "00" * 16, "511 keV photopeak"),)
+SOURCES = (SourceRun("energy", "some-run", "00" * 16, "511 keV photopeak"),)
 
 
 def some_set(seed: int = 1, changes: dict[str, np.ndarray] | None = None) -> CalibrationSet:

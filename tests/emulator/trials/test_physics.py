@@ -14,7 +14,7 @@ from daq.cli.validate.checks import CHECKS, run_check
 from daq.cli.validate.count_rates import expected_randoms
 from daq.cli.validate.emulator_runs import ideal_instrument, labels_of_pairs, run_trial
 from daq.cli.validate.matter import NIST_WATER_CM2_PER_G, klein_nishina_shares, nist_water_per_cm
-from daq.cli.validate.result_line import FAIL, NOT_RUN, PASS, Figure, Scope
+from daq.cli.validate.result_line import FAIL, NOT_RUN, PASS, CheckFigure, Scope
 from daq.cli.validate.spectra import BINS, spectrum_chi2
 from hw.scanner.preset_file import load_scanner
 
@@ -120,8 +120,8 @@ def test_interrupt_ends_a_trial_and_its_threads():
     assert not [t.name for t in threading.enumerate() if t.name.startswith("monte-carlo")]
 
 
-def figure(measured: float, *, sigma: float = 0.1, tolerance: float | None = 0.2) -> Figure:
-    return Figure("f", measured, sigma, 1.0, tolerance, "by hand")
+def figure(measured: float, *, sigma: float = 0.1, tolerance: float | None = 0.2) -> CheckFigure:
+    return CheckFigure("f", measured, sigma, 1.0, tolerance, "by hand")
 
 
 def test_verdict_allows_for_statistics_only_with_few_counts():
