@@ -26,7 +26,7 @@ class ServiceManager:
     Parameters
     ----------
     address : of its socket, "" for none; one that begins with @ has no file
-    limit_s : how long it bears silence, 0 for ever
+    limit_s : how long it tolerates silence, 0 for ever
     """
 
     def __init__(self, address: str = "", *, limit_s: float = 0.0) -> None:
@@ -36,7 +36,7 @@ class ServiceManager:
 
     @classmethod
     def of(cls, environ: MutableMapping[str, str]) -> Self:
-        """Return the manager that the environment names, and take it out: it is not for children.
+        """Return the manager named in the environment; remove it there, so that no child sees it.
 
         A limit for another process, or one that is no number, is none.
         """
@@ -57,7 +57,7 @@ class ServiceManager:
             self._send("WATCHDOG=1")
 
     def leaving(self) -> None:
-        """Say that the service ends by its own will."""
+        """Say that the service is ending of its own accord."""
         self._send("STOPPING=1")
 
     def _send(self, words: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether the computer's clock is kept right by somebody: times of injection are read from it."""
+"""Whether the computer's clock is synchronised: times of injection are read from it."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _UNFINISHED = (".part-", ".old-", ".recover-")
 
 @dataclass
 class FilesToCopy:
-    """Those of a run at one moment; two such are equal if nothing was changed between.
+    """The files of a run at one moment; two are equal if nothing changed in between.
 
     sizes : bytes of each file, by its path in the run
     changed_ns : when each was changed last
@@ -41,7 +41,7 @@ class FilesToCopy:
 
     @property
     def bytes(self) -> int:
-        """Of all files."""
+        """The size of all files together."""
         return sum(self.sizes.values())
 
 

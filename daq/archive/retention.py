@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Rule:
-    """older_than_days : of runs that may go; ``wanted_free``: bytes, None: all that may go, go."""
+    """older_than_days : least age of runs that may go; ``wanted_free``: bytes, None: all may go."""
 
     older_than_days: float = 0.0
     wanted_free: int | None = None
@@ -59,7 +59,7 @@ class Fate:
 def fates(
     root: Path, rule: Rule, *, now: dt.datetime, free: int, delete: bool, progress: Progress
 ) -> Iterator[Fate]:
-    """Yield the fate of each run, the oldest first; with ``delete`` they meet it.
+    """Yield the fate of each run, the oldest first; with ``delete``, carry it out.
 
     Parameters
     ----------

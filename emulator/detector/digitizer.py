@@ -104,7 +104,7 @@ def digitizer_tables(
 
 
 class DigitizerState(NamedTuple):
-    """What passes from one period to the next.
+    """The state carried from one period to the next.
 
     free_from_ps : (modules,) i8, end of each module's dead time, from the period's start
     gate_until_ps : (modules,) i8, end of each module's integration, from the period's start

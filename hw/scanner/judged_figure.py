@@ -60,7 +60,7 @@ class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits:
-    """A table of limits in a preset, asked by name."""
+    """A table of limits in a preset, looked up by name."""
 
     def __init__(self, table: Any) -> None:
         self._table = table

@@ -2,7 +2,7 @@
 
 A serial number names one instrument: its crystals' errors and the calibration that is true of them.
 An emulated scanner of a shipped preset has the serial ``NAME-0001`` where no other is asked for. A
-preset of one's own is another instrument, also where it kept the name: its serial holds a hash.
+user's own preset is another instrument, even under the same name: its serial holds a hash.
 """
 
 from __future__ import annotations

@@ -11,9 +11,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("hw", "emulator", "coincidence", "daq", "recon", "gui")
-NOT_YET = {"recon", "gui"}
-"""Rooms whose functions do not all explain their arguments yet; it only shrinks."""
-
 MANY = 5
 """As many arguments do not explain themselves by their names alone."""
 
@@ -76,7 +73,7 @@ def unexplained(tree: ast.Module) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("room", sorted(set(ROOMS) - NOT_YET))
+@pytest.mark.parametrize("room", ROOMS)
 def test_a_function_with_many_arguments_explains_them(room: str) -> None:
     found = {
         str(path.relative_to(ROOT)): lacks
