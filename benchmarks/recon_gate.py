@@ -2,24 +2,35 @@
 beside the same scenes emulated.
 
     python benchmarks/recon_gate.py FOLDER cylinder.npz spheres.npz ellipse.npz [--plans osem]
+    python benchmarks/recon_gate.py FOLDER hot_1.npz hot_2.npz … --repeats [--write PAGE]
 
 The files are GATE 10 singles of `caremibrain` with ideal modules (arrays as `tomoshibi import gate`
 reads them, with `meta`): a water cylinder of 200 x 150 mm, warm (scene "cylinder") or with six hot
-spheres of 10 to 37 mm, 4 : 1 ("spheres"), and an ellipse of 150 x 190 x 150 mm with hot spheres of
-28 and 16 mm and spheres of 28 mm of cold water and of air ("ellipse"). Each is imported with the
-preset's resolution (``--blur``) and reconstructed with all corrections that a run without a
-calibration has. The emulated runs in FOLDER, made where missing, last FRAMES times as long at the
-same activity, with the factory calibration; they are read in as many frames of the file's length.
+spheres of 10 to 37 mm, `meta`'s contrast : 1 ("spheres"), and an ellipse of 150 x 190 x 150 mm with
+hot spheres of 28 and 16 mm and spheres of 28 mm of cold water and of air ("ellipse"). Each is
+imported with the preset's resolution (``--blur``) and reconstructed with all corrections that a run
+without a calibration has.
+
+Without ``--repeats`` each file stands beside the same scene emulated: runs in FOLDER, made where
+missing, FRAMES times as long at the same activity, with the factory calibration; they are read in
+as many frames of the file's length.
+
+With ``--repeats`` files of one scene are repeats, and nothing is emulated. Beside their mean stands
+what the same measure finds in the truth blurred by the image's *stated resolution*: a Gaussian as
+wide as the detectors' blur, the voxel and the post-filter in quadrature. A resolution model that
+has converged makes an image sharper than that, a prior blunter.
 
 | measure | what |
 |---|---|
 | level | mean of the background within 60 mm over what was simulated; of GATE in absolute terms |
 | rings, slabs | over the level: rings of 20 mm; slabs of 16 mm within 80 mm, lowest and highest |
-| hot | contrast within the sphere's true outline over the true one |
+| hot | contrast within the sphere's true outline over the true one; where the contrast is above |
+|   | MOST_WARM, the sphere's mean over the true one, over the level |
+| level, then | what all spheres hold with 8 mm around them, over what they were given |
 | cold, air | mean over the background's, within the outline less 4 mm |
 
-Brackets hold standard errors: what the emulated frames scatter by, which is that of one file of
-GATE, and that of their mean.
+Brackets hold standard errors: of repeats that of their mean; else what the emulated frames scatter
+by, which is that of one file of GATE, and that of their mean.
 """
 
 from __future__ import annotations
@@ -27,8 +38,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,10 +47,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from recon_runs import demo, text_file, tomoshibi
+from scipy.special import erf
 
+from daq.cli.marked_page import markdown_table, write_between_marks
 from hw.arrays import F8
 from hw.physics.nuclides import load_nuclide
+from hw.scanner.preset_file import load_scanner
 from recon import reconstruct
+from recon.core.detector_response import usual_fwhm_mm
 from recon.offline.run_image import RunImage
 
 FRAMES = 5
@@ -50,9 +65,22 @@ FREE_MM, CORE_MM = 8.0, 4.0
 """Background is measured so far from spheres and edges: blur reaches no further; cold spheres so
 far within their outline."""
 
+MOST_WARM = 100.0
+"""A contrast above which the background is too cold to be a measure of anything."""
+
+SIGMA_PER_FWHM = 0.42466
+
 PLANS: dict[str, dict[str, Any]] = {
     "counts": {},
     "osem": {"algorithm": "osem", "iterations": 4, "subsets": 8, "psf_fwhm_mm": 4.0},
+    "filtered": {
+        "algorithm": "osem",
+        "iterations": 10,
+        "subsets": 8,
+        "psf_fwhm_mm": 2.6,
+        "post_filter_fwhm_mm": 6.0,
+    },
+    "negml": {"algorithm": "negml"},
 }
 
 
@@ -69,8 +97,19 @@ class Insert(NamedTuple):
 
     def near(self, points: F8, more_mm: float) -> npt.NDArray[np.bool_]:
         """Return which points lie in the sphere or so far around it."""
-        away = points - (self.x_mm, self.y_mm, 0.0)
-        return np.asarray((away**2).sum(axis=-1) < (self.diameter_mm / 2 + more_mm) ** 2)
+        return np.asarray(self.away_mm(points) < self.diameter_mm / 2 + more_mm)
+
+    def away_mm(self, points: F8) -> F8:
+        """Return the points' distances from the middle."""
+        return np.asarray(np.linalg.norm(points - (self.x_mm, self.y_mm, 0.0), axis=-1))
+
+    def blurred(self, points: F8, fwhm_mm: float) -> F8:
+        """Return a ball of 1, blurred by a Gaussian, at some points."""
+        r, radius = np.maximum(self.away_mm(points), 1e-3), self.diameter_mm / 2
+        wide = math.sqrt(2) * SIGMA_PER_FWHM * fwhm_mm
+        near, far = (radius - r) / wide, (radius + r) / wide
+        tails = wide / (2 * math.sqrt(math.pi) * r) * (np.exp(-(near**2)) - np.exp(-(far**2)))
+        return np.asarray((erf(near) + erf(far)) / 2 - tails)
 
 
 @dataclass(frozen=True)
@@ -90,6 +129,18 @@ class Scene:
         found = self.inside(points, FREE_MM)
         for insert in self.inserts:
             found &= ~insert.near(points, FREE_MM)
+        return found
+
+    @property
+    def cold(self) -> bool:
+        """Whether nearly all activity is in spheres."""
+        return any(one.contrast > MOST_WARM for one in self.inserts)
+
+    def blurred(self, points: F8, fwhm_mm: float) -> F8:
+        """Return the truth over the background, blurred; the cylinder's own edge is left out."""
+        found = np.ones(points.shape[:-1])
+        for one in self.inserts:
+            found += (one.contrast - 1) * one.blurred(points, fwhm_mm)
         return found
 
     @property
@@ -136,6 +187,18 @@ SCENES = {
 }
 
 
+def scene_of(meta: dict[str, Any]) -> Scene:
+    """Return a file's scene, with the contrast that it was simulated with."""
+    scene = SCENES[meta["scene"]]
+    hot = [replace_contrast(one, float(meta.get("contrast", CONTRAST))) for one in scene.inserts]
+    return replace(scene, inserts=tuple(hot))
+
+
+def replace_contrast(one: Insert, contrast: float) -> Insert:
+    """Return a hot sphere with another contrast; a cold one as it is."""
+    return one._replace(contrast=contrast) if one.contrast else one
+
+
 def points_of(grid: Any) -> F8:
     """Return the voxels' middles, (x, y, z, 3) mm."""
     return np.stack(np.broadcast_arrays(*grid.axes_mm()), axis=-1).astype(np.float64)
@@ -156,7 +219,9 @@ def mu_map(folder: Path, name: str) -> Path:
 
 
 def figures(scene: Scene, image: F8, points: F8, true: float) -> dict[str, float]:
-    """Return all measures of one image."""
+    """Return all measures of one image; ``true`` is the background's activity."""
+    if scene.cold:
+        return of_spheres(scene, image, points, true)
     free, radius = scene.free(points), np.hypot(points[..., 0], points[..., 1])
     level = float(image[free & (radius < 60)].mean())
     found = {"level": level / true}
@@ -177,11 +242,27 @@ def figures(scene: Scene, image: F8, points: F8, true: float) -> dict[str, float
     return found
 
 
+def of_spheres(scene: Scene, image: F8, points: F8, true: float) -> dict[str, float]:
+    """Return the measures of spheres that hold nearly all activity."""
+    around = np.zeros(image.shape, bool)
+    given = 0.0
+    for one in scene.inserts:
+        around |= one.near(points, FREE_MM)
+        given += one.contrast * math.pi * one.diameter_mm**3 / 6
+    steps = [abs(points[1, 1, 1, k] - points[0, 0, 0, k]) for k in range(3)]
+    level = float(image[around].sum()) * math.prod(steps) / given / true
+    found = {"level": level}
+    for one in scene.inserts:
+        mean = float(image[one.near(points, 0.0)].mean())
+        found[one.name] = mean / (one.contrast * true * level)
+    return found
+
+
 def of_gate(folder: Path, file: Path, plan: dict[str, Any]) -> tuple[dict[str, float], RunImage]:
     """Return the measures of a file of GATE, and its image."""
     with np.load(file, allow_pickle=False) as singles:
         meta = json.loads(str(singles["meta"]))
-    run, scene = folder / file.stem, SCENES[meta["scene"]]
+    run, scene = folder / file.stem, scene_of(meta)
     if not (run / "summary.json").exists():
         tomoshibi("import", "gate", str(file), "--blur", "--name", file.stem,
                   "--runs", str(folder))  # fmt: skip
@@ -216,6 +297,54 @@ def emulated(
     )
 
 
+def measured(folder: Path, file: Path, plan: str) -> dict[str, Any]:
+    """Return what one file gives and what the blurred truth would; kept in the folder."""
+    kept = folder / f"{file.stem}_{plan}.json"
+    if kept.exists():
+        return dict(json.loads(kept.read_text()))
+    found, made = of_gate(folder, file, PLANS[plan])
+    with np.load(file, allow_pickle=False) as singles:
+        meta = json.loads(str(singles["meta"]))
+    scene, points, fwhm_mm = scene_of(meta), points_of(made.grid), stated_fwhm_mm(made)
+    truth = figures(scene, scene.blurred(points, fwhm_mm), points, 1.0)
+    about = {key: meta.get(key) for key in ("scene", "contrast", "decays")}
+    told = {**about, "fwhm_mm": fwhm_mm, "prompts": made.metadata["prompts"],
+            "found": found, "truth": truth}  # fmt: skip
+    kept.write_text(json.dumps(told))
+    return told
+
+
+def repeats(folder: Path, files: Sequence[Path], plan: str) -> str:
+    """Return a table of files of one scene: their mean, its standard error, the blurred truth."""
+    each = [measured(folder, file, plan) for file in files]
+    first = each[0]
+    if any((one["scene"], one["contrast"]) != (first["scene"], first["contrast"]) for one in each):
+        raise SystemExit("--repeats: the files are not of one scene and contrast")
+    rows = []
+    for key in first["truth"]:
+        values = [one["found"][key] for one in each]
+        expected = float(np.mean([one["truth"][key] for one in each]))
+        error = float(np.std(values, ddof=1)) / math.sqrt(len(each)) if len(each) > 1 else math.nan
+        mean = float(np.mean(values))
+        ratio = f"{mean / expected:.3f} ({error / expected:.3f})" if expected > 0.2 else "–"
+        rows.append([key, f"{mean:.3f} ({error:.3f})", f"{expected:.3f}", ratio])
+    decays, prompts = (np.mean([one[key] for one in each]) / 1e6 for key in ("decays", "prompts"))
+    fwhm_mm = np.mean([one["fwhm_mm"] for one in each])
+    words = (
+        f"**{first['scene']}, {first['contrast']:g} : 1, `{plan}`**: {len(each)} repeats of "
+        f"{decays:.2g} M decays, {prompts:.2g} M prompts; stated resolution {fwhm_mm:.1f} mm"
+    )
+    head = ["measure", "GATE", "blurred truth", "over it"]
+    return f"{words}\n\n{markdown_table(head, rows)}\n"
+
+
+def stated_fwhm_mm(made: RunImage) -> float:
+    """Return the resolution that an image can be said to have: detectors, voxel, post-filter."""
+    voxel = [float(one) for one in made.grid.voxel_mm]
+    detectors = usual_fwhm_mm(load_scanner("caremibrain"), voxel)
+    return math.hypot(detectors, float(made.metadata["post_filter_fwhm_mm"]))
+
+
 def main() -> None:
     """Print a table for each file and plan."""
     parser = argparse.ArgumentParser(
@@ -224,8 +353,18 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the runs are kept")
     parser.add_argument("files", type=Path, nargs="+", help="GATE's singles")
     parser.add_argument("--plans", nargs="+", default=list(PLANS), choices=list(PLANS))
+    parser.add_argument("--repeats", action="store_true", help="the files are of one scene")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="of --repeats, into a page")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
+    if options.repeats:
+        scene = options.files[0].stem.rsplit("_", 1)[0]
+        for plan in options.plans:
+            table = repeats(options.folder, options.files, plan)
+            print(table, flush=True)
+            if options.write:
+                write_between_marks(options.write, f"gate repeats {scene} {plan}", table)
+        return
     for file in options.files:
         for plan in options.plans:
             gate, made = of_gate(options.folder, file, PLANS[plan])

@@ -63,14 +63,17 @@ def line_sensitivity(runs: list[MeasuredRun], limits: Limits) -> Part:
                           "least_sensitivity_cps_per_kBq", unit="cps/kBq", sigma=result.sigma,
                           form=".2f")
         )  # fmt: skip
-        figures.append(Figure(f"µ of the sleeves, {where}", result.mu_per_mm * 10, "1/cm"))
+        if any(one.sleeves for one in rates):
+            figures.append(Figure(f"µ of the sleeves, {where}", result.mu_per_mm * 10, "1/cm"))
         rows += [[where, str(one.sleeves), f"{one.cps_per_kBq:.3f} ± {one.sigma:.3f}"]
                  for one in sorted(rates)]  # fmt: skip
         _, thin = min(found, key=lambda one: one[0].number("sleeves"))
         profile = slice_profile(thin.trues, result.cps_per_kBq)
         plots.append(draw_curves([(where, thin.z_mm, profile)], "slice, z in mm",
                                  "sensitivity of a slice, cps/kBq", style="-"))  # fmt: skip
-        if len({one.sleeves for one in rates}) < 5:
+        if not any(one.sleeves for one in rates):
+            deviations.append(f"{where}: a line without sleeves, of which nothing is extrapolated")
+        elif len({one.sleeves for one in rates}) < 5:
             deviations.append(f"{where}: fewer than five numbers of sleeves")
     if len(groups) < 2:
         deviations.append("the line was measured at one distance from the axis, not at two")

@@ -46,16 +46,23 @@ class LineSensitivity:
 def without_sleeves(rates: list[SleeveRate]) -> LineSensitivity:
     """Return the extrapolation to no sleeve, from at least two different numbers of sleeves.
 
+    Rates of a line without matter about it, which only a simulation has, are averaged.
+
     Raises
     ------
     ValueError
-        if all rates are of one number of sleeves, or one is not above 0.
+        if all rates are of one number of sleeves but none, or one is not above 0.
     """
     walls = np.array([one.sleeves * SLEEVE_WALL_MM for one in rates])
-    if len(set(walls.tolist())) < 2:
+    bare = len(walls) > 0 and not walls.any()
+    if len(set(walls.tolist())) < 2 and not bare:
         raise ValueError("rates of at least two numbers of sleeves are needed")
     if min(one.cps_per_kBq for one in rates) <= 0:
         raise ValueError("a rate is not above 0: there is nothing to extrapolate")
+    if bare:
+        weights = np.array([one.sigma for one in rates]) ** -2.0
+        mean = float(np.average([one.cps_per_kBq for one in rates], weights=weights))
+        return LineSensitivity(mean, float(weights.sum()) ** -0.5, 0.0)
     rate = np.array([one.cps_per_kBq for one in rates])
     weight = (rate / np.array([one.sigma for one in rates])) ** 2
     design = np.stack([np.ones(len(walls)), walls], axis=1)

@@ -45,6 +45,13 @@ def test_one_number_of_sleeves_cannot_be_extrapolated(sleeves):
         without_sleeves([SleeveRate(n, 10.0, 0.1) for n in sleeves])
 
 
+def test_a_line_without_matter_needs_no_extrapolation():
+    found = without_sleeves([SleeveRate(0, 14.0, 0.3), SleeveRate(0, 15.0, 0.4)])
+    assert found.cps_per_kBq == pytest.approx((14.0 * 16 + 15.0 * 9) / 25)
+    assert found.sigma == pytest.approx(0.24)
+    assert found.mu_per_mm == 0
+
+
 def test_a_rate_of_nothing_cannot_be_extrapolated():
     with pytest.raises(ValueError, match="not above 0"):
         without_sleeves([SleeveRate(1, 10.0, 0.1), SleeveRate(2, 0.0, 0.1)])
