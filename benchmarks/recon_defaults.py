@@ -67,7 +67,7 @@ OLD: dict[str, Any] = {
 PLANS: dict[str, dict[str, Any]] = {
     "by counts": {}, "before": OLD, "negml": {"algorithm": "negml"},
 }  # fmt: skip
-TRIED: dict[str, dict[str, Any]] = {
+OTHERS: dict[str, dict[str, Any]] = {
     "osem, 10 iterations": {"algorithm": "osem", "iterations": 10, "subsets": 8},
     "β / 4, 24 iterations": {"beta": 0.0052, "iterations": 24, "algorithm": "bsrem"},
     "β / 4, 24, --psf 4": {
@@ -75,7 +75,7 @@ TRIED: dict[str, dict[str, Any]] = {
     },
     "β, 12, --psf 4": {"psf_fwhm_mm": 4.0},
 }  # fmt: skip
-"""What was tried at 3 M prompts and not chosen; by ``--plans``."""
+"""Other choices for some 3 M prompts, asked for by ``--plans``."""
 
 RUNS = {
     "ellipse": "--activity-MBq 3 --seed 31 --live-window slide:5s --duration",
@@ -190,7 +190,7 @@ def table(run: Path, phantom: str, millions: list[float], plans: list[str]) -> N
     for million in millions:
         share = min(1.0, 1e6 * million / prompts)
         for plan in plans:
-            found = one_image(run, share, {**PLANS, **TRIED}[plan], measure)
+            found = one_image(run, share, {**PLANS, **OTHERS}[plan], measure)
             if heading:
                 print("| prompts | options | " + " | ".join(found) + " |")
                 print("|" + "---|" * (len(found) + 2))
@@ -220,7 +220,7 @@ def main() -> None:
     parser.add_argument("--millions", type=float, nargs="+", default=[0.3, 3.0, 30.0])
     parser.add_argument("--seconds", type=int, default=270, help="of the ellipse's run")
     parser.add_argument("--plans", nargs="+", default=list(PLANS),
-                        choices=[*PLANS, *TRIED])  # fmt: skip
+                        choices=[*PLANS, *OTHERS])  # fmt: skip
     options = parser.parse_args()
     for phantom in options.phantoms or RUNS:
         run = made_run(options.folder, phantom, options.seconds)
