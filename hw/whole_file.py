@@ -81,9 +81,11 @@ def whole_file(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
 def whole_link(path: Path, target: Path) -> None:
     """Make a symbolic link that replaces ``path``, whatever is there; it is on the disk then.
 
-    At any moment ``path`` leads to the old target or to the new one. Raises OSError.
+    At any moment ``path`` leads to the old target or to the new one. Only one process at a time
+    may do so: a link cannot be locked, so its part has a fixed name, and replaces one that a killed
+    process left. Raises OSError.
     """
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     part.symlink_to(target)
     part.replace(path)
