@@ -69,11 +69,11 @@ PLANS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 OTHERS: dict[str, dict[str, Any]] = {
     "osem, 10 iterations": {"algorithm": "osem", "iterations": 10, "subsets": 8},
-    "β / 4, 24 iterations": {"beta": 0.0052, "iterations": 24, "algorithm": "bsrem"},
-    "β / 4, 24, --psf 4": {
+    "β 0.0052, 24 iterations": {"beta": 0.0052, "iterations": 24, "algorithm": "bsrem"},
+    "β 0.0052, 24, --psf 4": {
         "beta": 0.0052, "iterations": 24, "psf_fwhm_mm": 4.0, "algorithm": "bsrem",
     },
-    "β, 12, --psf 4": {"psf_fwhm_mm": 4.0},
+    "--psf 4": {"psf_fwhm_mm": 4.0},
 }  # fmt: skip
 """Other choices for some 3 M prompts, asked for by ``--plans``."""
 
