@@ -21,6 +21,7 @@ from daq.errors import LogError, StorageError
 from daq.folder.identity.review_file import Review, read_review
 from daq.folder.identity.study_file import Study, read_study
 from daq.folder.run_folder import CONFIG_NAME, run_config
+from hw.bounded_files import read_object
 from hw.messages.patient_position import UNKNOWN, PatientPosition
 from hw.whole_file import PRIVATE_FILE, sync_folder
 
@@ -132,7 +133,7 @@ def _kept(folder: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_object(path)
         uids = {f"{kind}_uid": str(found[kind]) for kind in _KINDS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LogError(

@@ -19,9 +19,13 @@ from daq.archive.run_copy import files_in_copy
 from daq.cli.bench.projector_workload import read_workload
 from daq.folder.calibration_set import load_set
 from daq.folder.identity.identity_file import read_identity
+from daq.folder.identity.review_file import read_review
+from daq.folder.identity.study_file import read_study
 from daq.folder.interruptions import read_interruptions
+from daq.folder.journal import read_entries
 from daq.folder.listing.archive_record import read_copies
 from daq.folder.listing.catalogue import Catalogue
+from daq.folder.listing.manifest import sizes_wrong, verify
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.markers import read_markers
 from daq.folder.protocols.shelf import check_nuclide
@@ -30,6 +34,7 @@ from daq.folder.raw_log import RawLogReader
 from daq.folder.region_file import read_regions
 from daq.folder.run_config import default_settings
 from daq.folder.run_folder import run_config
+from daq.folder.run_identity import RunIdentity
 from daq.folder.singles_log import SinglesReader
 from daq.folder.truth_file import TruthReader
 from daq.importers.gate_singles import read_gate_singles
@@ -38,6 +43,8 @@ from daq.link.serial.dictionary import parse_dictionary
 from daq.link.serial.packets import PacketReader
 from daq.link.serial.update import read_image
 from daq.path.pipeline import Pipeline
+from daq.quality.run_counts import run_counts
+from daq.service.watching.alarm_desk import AlarmDesk
 from emulator.fault_kinds import parse_fault
 from emulator.object.phantom_file import load_phantom
 from emulator.object.settings_text import read_header, read_table
@@ -82,14 +89,12 @@ class Target:
     run : decodes bytes
     inputs : how many a test run tries; a night has no bound
     mend : makes checksums right again, or changes what lies behind them; for half of the inputs
-    known : why it is known to fail, and where that is mended
     """
 
     corpus: Callable[[], list[bytes]]
     run: Callable[[bytes], object]
     inputs: int = 700
     mend: Mend | None = None
-    known: str = ""
 
 
 def of_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
@@ -217,7 +222,23 @@ def _npz(rng: random.Random, data: bytes) -> bytes:
         return data
 
 
-ON_DISK = "not yet: readers of a run's folder refuse in words what is damaged"
+def journal(path: Path) -> None:
+    """Read a run's journal, and take up its alarms."""
+    AlarmDesk().recall(read_entries(path.parent))
+
+
+def manifest(path: Path) -> None:
+    """Compare a run's files with its manifest, both ways."""
+    sizes_wrong(path.parent)
+    verify(path.parent)
+
+
+def uids(path: Path) -> None:
+    """Read a run's UIDs beside a sound configuration."""
+    (path.parent / "run.json").write_bytes(corpus.kept("run.json")[0])
+    RunIdentity.of(path.parent)
+
+
 FAULTS = [
     b"clock_drift@10s:module=3,ppm=1,for=5s", b"drop:p=0.01", b"module_reset@0.3s:module=0,off=6ms",
     b"counter_wrap:module=1,before=2147483648",
@@ -305,28 +326,55 @@ TARGETS: dict[str, Target] = {
         of_file("run/run.json", lambda path: run_config(path.parent)),
     ),
     "catalogue": Target(
-        lambda: corpus.kept("run.json"), of_file("c/r/run.json", catalogue), 300, known=ON_DISK
+        lambda: corpus.kept("run.json"), of_file("c/r/run.json", catalogue), 300
     ),
     "raw log": Target(
         lambda: corpus.kept("raw.tmraw"),
         of_file("r.tmraw", lambda path: list(RawLogReader(path))),
         500,
         mend=blocks,
-        known=ON_DISK,
     ),
     "list-mode log": Target(
         lambda: corpus.kept("listmode.tmlm"),
         of_file("l.tmlm", lambda path: list(ListmodeReader(path))),
         mend=blocks,
-        known=ON_DISK,
     ),
     "singles log": Target(
         corpus.singles_log,
         of_file("s.tmws", lambda path: list(SinglesReader(path))),
         mend=blocks,
-        known=ON_DISK,
     ),
     "truth log": Target(
-        corpus.truth_log, of_file("t.tmtruth", truth), mend=blocks, known=ON_DISK
+        corpus.truth_log, of_file("t.tmtruth", truth), mend=blocks
+    ),
+    "journal": Target(
+        lambda: [
+            b'{"number":1,"wall":"w","severity":"alarm","text":"t","id":"source.lost"}\n',
+            b'{"number":2,"wall":"w","severity":"info","text":"t","values":{"a":"b"}}\n',
+        ],
+        of_file("j/journal.jsonl", journal),
+    ),
+    "manifest": Target(
+        lambda: [
+            b'{"algorithm": "blake2b-256", "files": {"raw.tmraw": {"bytes": 9, "digest": "00ff"}}}'
+        ],
+        of_file("mf/manifest.json", manifest),
+    ),
+    "uids": Target(
+        lambda: [b'{"study": "2.25.1234", "frame_of_reference": "2.25.99"}'],
+        of_file("u/uids.json", uids),
+        300,
+    ),
+    "study": Target(
+        lambda: [b'{"tracer": "FDG", "weight_kg": 70, "injected_at": "2026-11-23T09:30+01:00"}'],
+        of_file("s/study.json", lambda path: read_study(path.parent)),
+    ),
+    "review": Target(
+        lambda: [b'{"verdict": "discard", "reason": "moved", "note": "n"}'],
+        of_file("rv/review.json", lambda path: read_review(path.parent)),
+    ),
+    "summary": Target(
+        lambda: corpus.kept("summary.json"),
+        of_file("sm/summary.json", lambda path: run_counts(path.parent)),
     ),
 }  # fmt: skip

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from daq.errors import LogError
+from daq.folder.listing.manifest import sizes_wrong
+from daq.folder.run_identity import RunIdentity
 from emulator.fault_kinds import FaultError, parse_fault
 from hw.bounded_files import read_bytes
 from recon.exchange.errors import ExchangeError
@@ -42,3 +45,17 @@ def test_a_bound_of_a_file_is_not_what_reading_it_takes(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_uids_that_nest_without_end_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "uids.json").write_text("[" * 100_000)
+    with pytest.raises(LogError, match="UIDs"):
+        RunIdentity.of(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "é" * 130, "a\\u0000b"])
+def test_a_manifest_with_a_name_that_no_file_has_is_refused(tmp_path: Path, name: str) -> None:
+    entry = f'{{"files": {{"{name}": {{"bytes": 1, "digest": "00"}}}}}}'
+    (tmp_path / "manifest.json").write_text(entry, encoding="utf-8")
+    with pytest.raises(LogError, match="no manifest"):
+        sizes_wrong(tmp_path)

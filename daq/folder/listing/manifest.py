@@ -32,6 +32,8 @@ JSON_FILES = (
     "activity.json", "uids.json",
 )  # fmt: skip
 _STEP = 1 << 20
+LONGEST_NAME = 255
+"""In bytes, as file systems have it."""
 
 Progress = Callable[[int, int], None]
 
@@ -160,6 +162,8 @@ def entries_of(folder: Path) -> dict[str, dict[str, Any]]:
     files = read_object(folder / FILE_NAME).get("files")
     sound = isinstance(files, dict) and all(
         Path(name).name == name
+        and len(os.fsencode(name)) <= LONGEST_NAME
+        and "\0" not in name
         and isinstance(entry, dict)
         and isinstance(entry.get("bytes"), int)
         and isinstance(entry.get("digest"), str)
