@@ -17,6 +17,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from gui.app.console import application
 from gui.app.window import ConsoleWindow
 from hw.messages.endpoints import Endpoints
+from rigs.gui.deleted import delete_now
 
 BOUND_S = 10.0
 FRAME_MS = 20  # faster than for people, who need 20 frames a second
@@ -51,8 +52,7 @@ def console(endpoints: Endpoints, no_stray_exceptions: None) -> Iterator[Console
     yield window
     window.leaving = True
     window.close()
-    window.deleteLater()
-    pump(lambda: True)
+    delete_now(window)
 
 
 def pump(until: Callable[[], bool], *, bound_s: float = BOUND_S) -> None:

@@ -14,6 +14,7 @@ from gui.link.command_desk import CommandDesk
 from gui.link.control_share import HEARTBEAT_S, ControlShare, console_name
 from hw.messages.endpoints import Endpoints
 from rigs.daq_in_thread import DaqInThread
+from rigs.gui.deleted import delete_now
 from rigs.gui.feeder import Feeder, Script
 
 pytestmark = pytest.mark.gui
@@ -127,5 +128,4 @@ def test_at_a_real_daq_the_console_takes_over_and_keeps_it(
         window.leaving = True
         window.close()
         other.call("arm")  # given up with its console, not after its silence
-    window.deleteLater()
-    pump(lambda: True)
+    delete_now(window)

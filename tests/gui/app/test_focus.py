@@ -11,6 +11,7 @@ from PySide6.QtTest import QTest
 from gui.app.console import application
 from gui.app.window import ConsoleWindow
 from hw.messages.endpoints import Endpoints
+from rigs.gui.deleted import delete_now
 from rigs.gui.feeder import Feeder, Script
 
 pytestmark = pytest.mark.gui
@@ -54,7 +55,7 @@ def test_no_key_ends_a_scan_in_any_of_eleven_windows_opened_in_mid_run(
         pump(lambda window=window, heard=heard: window.link.telemetries > heard + 2)
         window.leaving = True
         window.close()
-        window.deleteLater()
+        delete_now(window)
     assert [command.name for command in running.commands] == []
     assert running.script.state == "running"
 

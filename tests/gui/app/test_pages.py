@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pyqtgraph.Qt import QtCore, QtWidgets
+from pyqtgraph.Qt import QtCore
 from PySide6.QtTest import QTest
 
 from gui.app.bench import COLUMNS_PX
 from gui.app.saved_layout import SavedLayout
 from gui.app.window import PAGES, ConsoleWindow
 from hw.messages.endpoints import Endpoints
+from rigs.gui.deleted import delete_now
 from rigs.gui.feeder import SCENARIOS, Feeder, Script
 
 pytestmark = pytest.mark.gui
@@ -108,7 +109,7 @@ def test_the_layout_is_kept_and_can_be_undone(
     assert SavedLayout(tmp_path / "console.ini").size is None
     again.close()
     for window in (first, again):
-        window.deleteLater()
+        delete_now(window)
 
 
 @pytest.mark.parametrize(
@@ -126,5 +127,4 @@ def test_a_damaged_layout_is_as_good_as_none(
     assert window.pages.current == "Acquire"
     assert window._columns_px == COLUMNS_PX
     window.close()
-    window.deleteLater()
-    QtWidgets.QApplication.processEvents()
+    delete_now(window)
