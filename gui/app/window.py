@@ -108,6 +108,9 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         sound : called for each sound of an alarm, None for silence
         """
         super().__init__()
+        self._resized = QtCore.QTimer(self)  # its child: nothing is fitted once the window is gone
+        self._resized.setSingleShot(True)
+        self._resized.timeout.connect(self._fit_veil)
         self._endpoints, self._sound = endpoints, sound
         self._layout, self._columns_px = layout, COLUMNS_PX
         self._kind = (False, False)  # of single photons, with an image of the run
@@ -360,7 +363,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         """Keep the veil over all displays."""
         super().resizeEvent(event)
-        QtCore.QTimer.singleShot(0, self._fit_veil)
+        self._resized.start(0)
 
     def _fit_veil(self) -> None:
         self.veil.fit()
