@@ -25,7 +25,7 @@ from recon.core.noise_parts import NoiseParts
 from recon.exchange.images.nifti import write_nifti
 from recon.imager.region_readings import RegionReadings
 from recon.imager.stream_ledger import LatencyHistogram, Missing, RateMeter, StreamLedger
-from recon.offline.run_facts import run_facts
+from recon.offline.kept_images.run_facts import run_facts
 
 Batch = CoincidenceBatch | SinglesBatch
 Clock = Callable[[], float]

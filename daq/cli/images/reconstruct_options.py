@@ -218,7 +218,7 @@ def _patient_of_study(folder: Path, data: RunData) -> Patient | None:
     """Return weight and net activity of the run's study; None if either is missing."""
     from daq.folder.identity.study_file import read_study
     from hw.physics.nuclides import nuclide_of
-    from recon.offline.run_facts import patient_of
+    from recon.offline.kept_images.run_facts import patient_of
 
     return patient_of(read_study(folder), data.start, nuclide_of(data.labels)[0])
 

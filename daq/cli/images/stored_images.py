@@ -16,8 +16,8 @@ def export_image(options: argparse.Namespace, folder: Path) -> int:
     """Write the image; its values are those of the file, what it is of is as the run now says."""
     from daq.folder.run_folder import run_config
     from recon.exchange.images.formats import write_images
-    from recon.offline.run_facts import run_facts
-    from recon.offline.stored_image import stored_image
+    from recon.offline.kept_images.run_facts import run_facts
+    from recon.offline.kept_images.stored_image import stored_image
 
     source = _named(folder, options.image)
     path = _output_of(options, folder)
