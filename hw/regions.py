@@ -13,6 +13,7 @@ Regions are frozen, compared by value, and go to JSON and back with :func:`regio
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -45,9 +46,9 @@ class _Shape(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_field
     centre_mm: Triple
 
     @property
+    @abstractmethod
     def sizes_mm(self) -> Triple:
         """Its whole extent along x, y and z."""
-        raise NotImplementedError
 
     def __post_init__(self) -> None:
         fits = all(0 < size < MOST_MM for size in self.sizes_mm)

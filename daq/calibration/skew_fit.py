@@ -29,7 +29,7 @@ LEAST_COUNTS = 30
 """Coincidences within the window that a crystal needs for a skew of its own."""
 
 WINDOW_SIGMA = 2.5
-_TRUNCATED_SIGMA = math.sqrt(
+TRUNCATED_SIGMA = math.sqrt(
     1
     - WINDOW_SIGMA
     * math.sqrt(2 / math.pi)
@@ -119,7 +119,7 @@ def narrower(residual: F8, sigma: float) -> float:
     core = residual[np.abs(residual) <= WINDOW_SIGMA * sigma]
     if len(core) < LEAST_COUNTS:
         return sigma
-    return min(sigma, float(np.sqrt(np.mean(core * core))) / _TRUNCATED_SIGMA)
+    return min(sigma, float(np.sqrt(np.mean(core * core))) / TRUNCATED_SIGMA)
 
 
 def solve_differences(

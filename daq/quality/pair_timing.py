@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from daq.calibration.coincidence_pairs import Position, SourceShape, expected_tof_ps
+from daq.calibration.skew_fit import TRUNCATED_SIGMA, WINDOW_SIGMA
 from daq.folder.listmode_log import FILE_NAME, ListmodeReader
 from daq.quality.peak_quality import QcError
 from hw.arrays import F8, Records
@@ -28,16 +29,6 @@ from hw.scanner.geometry import Geometry
 from hw.wire.block_layout import BlockKind
 
 BIN_PS = 10.0
-WINDOW_SIGMA = 2.5
-TRUNCATED_SIGMA = math.sqrt(
-    1
-    - 2 * WINDOW_SIGMA * math.exp(-(WINDOW_SIGMA**2) / 2) / math.sqrt(2 * math.pi)
-    / math.erf(WINDOW_SIGMA / math.sqrt(2))
-)  # fmt: skip
-"""Standard deviation of a standard normal distribution truncated at ±k: √(1 − 2k·φ(k)/(2Φ(k) − 1)),
-0.9546 for k = 2.5 (N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate Distributions,
-vol. 1, 2nd ed., 13.10.1)."""
-
 SPREAD = 1.0
 """Relative standard error of the width times √N, found from drawn Gaussians (0.90 to 1.03): more
 than a whole Gaussian's 1/√2, for the ends that carry most of it are cut."""

@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from hw.regions import Box, Cylinder, Ellipsoid, Region, RegionError, Sphere, Threshold, shares
+from hw.regions import (
+    Box,
+    Cylinder,
+    Ellipsoid,
+    Region,
+    RegionError,
+    Sphere,
+    Threshold,
+    mean_in,
+    shares,
+)
 from recon.analysis.picture import AnalysisError, Picture
 
 KINDS = {"sphere": 1, "ellipsoid": 3, "cylinder": 2, "box": 3, "threshold": 4}
@@ -89,12 +99,11 @@ def measure(region: Region, picture: Picture) -> RegionValues:
         if it is not wholly within the image, or too small to hold any of it.
     """
     axes_mm = (picture.axis_mm(0), picture.axis_mm(1), picture.axis_mm(2))
-    block, share = shares(region, axes_mm, picture.values)
-    values = picture.values[block]
-    total = share.sum()
-    if total <= 0:
+    found = block, share = shares(region, axes_mm, picture.values)
+    mean = mean_in(found, picture.values)
+    if math.isnan(mean):
         raise RegionError(f"region {region.name} is smaller than the image can show")
-    mean = float((share * values).sum() / total)
+    values, total = picture.values[block], share.sum()
     variance = float((share * (values - mean) ** 2).sum() / total)
     whole = values[share > 0.5] if (share > 0.5).any() else values[share > 0]
     parts = picture.parts

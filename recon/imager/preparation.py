@@ -29,7 +29,7 @@ Stopped = Callable[[], bool]
 Held = RunEnd | CoincidenceBatch | SinglesBatch
 
 
-class Prepared(NamedTuple):
+class ImagerTables(NamedTuple):
     """The tables of a scanner with a run's settings, and its sensitivity."""
 
     system: ReconSystem
@@ -49,7 +49,7 @@ class RunInWaiting:
         self._bytes = 0
         self._ended = self._told = False
         self._asked = 0
-        self._job: JobSlot[Prepared] = JobSlot("preparation")
+        self._job: JobSlot[ImagerTables] = JobSlot("preparation")
         self._job.begin(_preparing(begin, scanner))
 
     def close(self) -> None:
@@ -68,7 +68,7 @@ class RunInWaiting:
             self._bytes -= sum(map(len, gone))
             self.dropped += 1
 
-    def prepared(self) -> Prepared | None:
+    def prepared(self) -> ImagerTables | None:
         """Return what was prepared, once; None while it is not ready."""
         return self._job.take()
 
@@ -102,16 +102,16 @@ def what_it_depends_on(begin: RunBegin) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _preparing(begin: RunBegin, scanner: Scanner) -> Callable[[Stopped], Prepared]:
+def _preparing(begin: RunBegin, scanner: Scanner) -> Callable[[Stopped], ImagerTables]:
     settings = begin.settings
 
-    def work(stopped: Stopped) -> Prepared:
+    def work(stopped: Stopped) -> ImagerTables:
         system = ReconSystem.of(
             scanner,
             window_ps=settings.window_ps,
             min_sector_difference=settings.min_sector_difference,
             energies_keV=(settings.lld_keV, settings.uld_keV),
         )
-        return Prepared(system, sensitivity_image(system, stopped=stopped))
+        return ImagerTables(system, sensitivity_image(system, stopped=stopped))
 
     return work

@@ -19,7 +19,7 @@ from hw.messages.sort_settings import EnergyWindow
 from hw.physics.constants import FWHM_PER_SIGMA
 from hw.scanner.description import Scanner
 from recon.core.grid import Image, ImageGrid
-from recon.spect.osem import Channel, Counts, Events, SpectOsem, ViewData
+from recon.spect.osem import Channel, Events, Projections, SpectOsem, ViewData
 from recon.spect.peaks import Peak, SpectError, half_life_s, peaks_of
 from recon.spect.projector import SpectProjector, field_radius_mm
 from recon.spect.run import SpectOptions, SpectRun
@@ -256,7 +256,7 @@ def _data(
     list_mode: bool,
 ) -> ViewData:  # fmt: skip
     if not list_mode:
-        return Counts(views.counts[peak.number], scatter)
+        return Projections(views.counts[peak.number], scatter)
     view, pixel = counter.events(peak.number)
     return Events.of(view, pixel, np.ones(len(view), np.float32), scatter)
 

@@ -46,7 +46,7 @@ class ViewData(Protocol):
 
 
 @dataclass(frozen=True)
-class Counts:
+class Projections:
     """Projections: ``counts`` and ``scatter`` (views, n_u, n_v) float32."""
 
     counts: F4
@@ -65,7 +65,7 @@ class Counts:
         """See :class:`ViewData`."""
         return float(self.counts.sum(dtype=np.float64) - self.scatter.sum(dtype=np.float64))
 
-    def with_scatter(self, scatter: F4) -> Counts:
+    def with_scatter(self, scatter: F4) -> Projections:
         """See :class:`ViewData`."""
         return replace(self, scatter=scatter)
 

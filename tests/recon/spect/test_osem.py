@@ -7,7 +7,7 @@ import pytest
 
 from hw.arrays import F4
 from recon.core.grid import Image, ImageGrid
-from recon.spect.osem import Channel, Counts, Events, SpectOsem
+from recon.spect.osem import Channel, Events, Projections, SpectOsem
 from recon.spect.peaks import SpectError
 from recon.spect.projector import SpectProjector
 from recon.spect.views import View
@@ -45,7 +45,9 @@ def counts_of(projector: SpectProjector, views: list[View], seed: int) -> F4:
     return np.random.default_rng(seed).poisson(expected).astype(np.float32)
 
 
-def em(projector: SpectProjector, views: list[View], data: Counts, subsets: int = 1) -> SpectOsem:
+def em(
+    projector: SpectProjector, views: list[View], data: Projections, subsets: int = 1
+) -> SpectOsem:
     mask = projector.grid.cylinder(112.0)
     return SpectOsem([Channel(projector, data)], views, mask, subsets)
 
@@ -64,7 +66,7 @@ def test_iterates_are_those_of_a_dense_matrix() -> None:
     for _ in range(5):
         image *= matrix.T @ (counts / (matrix @ image + background)) / matrix.sum(axis=0)
     shape = (len(views), scanner.module.n_u, scanner.module.n_v)
-    data = Counts(counts.reshape(shape).astype("f4"), background.reshape(shape).astype("f4"))
+    data = Projections(counts.reshape(shape).astype("f4"), background.reshape(shape).astype("f4"))
     osem = SpectOsem([Channel(projector, data)], views, np.ones(grid.shape, np.bool_), 1)
     got = osem.run(5, initial=np.full(grid.shape, 1e3, np.float32))
     np.testing.assert_allclose(got.ravel(), image, rtol=0.01, atol=2e-3 * image.max())
@@ -74,7 +76,7 @@ def test_the_likelihood_never_falls_and_counts_are_kept(
     projector: SpectProjector, views: list[View]
 ) -> None:
     counts = counts_of(projector, views, 7)
-    osem = em(projector, views, Counts(counts, nothing(counts)))
+    osem = em(projector, views, Projections(counts, nothing(counts)))
     image = osem.run(6)
     assert np.all(np.diff(osem.log_likelihood) > -1e-6 * abs(osem.log_likelihood[-1]))
     kept = float((osem.sensitivity(0) * image).sum(dtype=np.float64))
@@ -86,7 +88,7 @@ def test_osem_finds_the_activities_of_spheres(projector: SpectProjector, views: 
     """5 %: some 10⁵ counts in the balls' voxels, noise of a whole ball about 1 %."""
     long = [view_at(projector.scanner, v.angle_deg, seconds=300.0) for v in views]
     counts = counts_of(projector, long, 8)
-    image = em(projector, long, Counts(counts, nothing(counts)), subsets=6).run(12)
+    image = em(projector, long, Projections(counts, nothing(counts)), subsets=6).run(12)
     truth = two_spheres(projector.grid)
     x, y, z = projector.grid.axes_mm()
     ball = ((x - 40) ** 2 + y**2 + z**2) < 42**2  # with what blur leaves around it
@@ -104,7 +106,7 @@ def test_a_list_of_singles_gives_what_its_counts_give(
     scatter = np.full_like(counts, 0.2)
     events = Events.of(view[order], pixel[order], np.ones(len(view), np.float32), scatter)
     mask = projector.grid.cylinder(112.0)
-    binned = SpectOsem([Channel(projector, Counts(counts, scatter))], views, mask, 4).run(2)
+    binned = SpectOsem([Channel(projector, Projections(counts, scatter))], views, mask, 4).run(2)
     listed = SpectOsem([Channel(projector, events)], views, mask, 4).run(2)
     np.testing.assert_allclose(listed, binned, rtol=1e-4, atol=1e-5 * binned.max())
 
@@ -119,7 +121,7 @@ def test_both_peaks_of_lutetium_are_one_image() -> None:
     channels = []
     for seed, projector in enumerate(pair):
         counts = counts_of(projector, views, 10 + seed)
-        channels.append(Channel(projector, Counts(counts, nothing(counts))))
+        channels.append(Channel(projector, Projections(counts, nothing(counts))))
     mask, truth = grid.cylinder(112.0), two_spheres(grid)
     joint = SpectOsem(channels, views, mask, 4).run(4)
     alone = SpectOsem(channels[:1], views, mask, 4).run(4)
@@ -136,8 +138,8 @@ def test_nonsense_is_refused(projector: SpectProjector, views: list[View]) -> No
     counts = np.zeros((24, 16, 16), np.float32)
     for bad in (0, 1001):
         with pytest.raises(SpectError, match="subsets"):
-            em(projector, views, Counts(counts, counts), subsets=bad)
+            em(projector, views, Projections(counts, counts), subsets=bad)
     with pytest.raises(SpectError, match="iterations"):
-        em(projector, views, Counts(counts, counts)).run(0)
+        em(projector, views, Projections(counts, counts)).run(0)
     with pytest.raises(SpectError, match="no view"):
-        em(projector, [], Counts(counts, counts))
+        em(projector, [], Projections(counts, counts))
