@@ -10,6 +10,7 @@ import numpy as np
 
 from daq.cli.common import CommandError
 from daq.cli.images.measured_phantom import phantom_parts
+from hw.messages.corrections import label_of
 from hw.regions import Region
 from recon.analysis.contrast import Sphere, Warm, sphere_contrasts
 from recon.analysis.picture import Picture, Triple
@@ -19,6 +20,7 @@ from recon.analysis.profile import Profile, axis_profile
 from recon.analysis.regions import measure
 from recon.analysis.report import Section, Table
 from recon.analysis.uniformity import uniformity
+from recon.exchange.scan_facts import is_applied
 
 TOLD = (
     "algorithm",
@@ -70,16 +72,18 @@ class Measures:
         plot = draw_slices(picture, _shown_place(picture, rois), rois)
         self.sections.append(Section("Image", tables=[Table(["", ""], rows)], plots=[plot]))
 
+    def review(self, words: str) -> None:
+        """What became of the run, and who signed it; ``words`` is empty where nobody did."""
+        told = words or "not reviewed: nobody has signed this run"
+        self.sections.append(Section("Review", [told]))
+        self.result["review"] = words
+
     def _corrections(self) -> list[list[str]]:
         told = self.picture.metadata.get("corrections")
         if not isinstance(told, dict):
-            return []
-        applied = {
-            name: bool(state.get("applied") if isinstance(state, dict) else state)
-            for name, state in told.items()
-        }
-        done = [name for name, yes in applied.items() if yes]
-        left = [name for name, yes in applied.items() if not yes]
+            return [["corrected", "not told by this image"]]
+        done = [label_of(name) for name, state in told.items() if is_applied(state)]
+        left = [label_of(name) for name, state in told.items() if not is_applied(state)]
         return [
             ["corrected", ", ".join(done) or "nothing"],
             ["not corrected", ", ".join(left) or "nothing"],
