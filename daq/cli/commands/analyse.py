@@ -67,10 +67,10 @@ def run(options: argparse.Namespace) -> int:
     path = image_path(options)
     measures = Measures(read_picture(path, frame=options.frame), path)
     regions = [parse_region(text) for text in options.roi]
-    folder = run_of(path)
+    folder, kept = run_of(path), []
     if options.regions:
-        regions += read_regions(folder or find_run(options.image, options.runs))
-    measures.describe(regions)
+        kept = read_regions(folder or find_run(options.image, options.runs))
+    measures.describe([*regions, *kept])
     if folder is not None:
         review = read_review(folder)
         measures.review(review.words() if review is not None else "")
@@ -80,8 +80,8 @@ def run(options: argparse.Namespace) -> int:
         measures.phantom(options.phantom)
     if options.warm:
         measures.uniform(options.warm)
-    if regions:
-        measures.regions(regions)
+    if regions or kept:
+        measures.regions(regions, kept=kept)
     if options.profile:
         measures.profiles(options.profile)
     if options.report:

@@ -11,7 +11,7 @@ import numpy as np
 from daq.cli.common import CommandError
 from daq.cli.images.measured_phantom import phantom_parts
 from hw.messages.corrections import label_of
-from hw.regions import Region
+from hw.regions import Region, RegionError
 from recon.analysis.contrast import Sphere, Warm, sphere_contrasts
 from recon.analysis.picture import Picture, Triple
 from recon.analysis.plots import draw_contrasts, draw_profiles, draw_slices, draw_uniformity
@@ -156,9 +156,15 @@ class Measures:
             "worst_slice": found.worst_slice,
         }
 
-    def regions(self, regions: list[Region]) -> None:
-        """Values in regions, with σ of their means."""
-        found = [measure(region, self.picture) for region in regions]
+    def regions(self, regions: list[Region], *, kept: list[Region] | None = None) -> None:
+        """Values in regions, with σ of their means; of those ``kept`` in the run, which may not fit
+        this image, it is said why there are none."""
+        found, reasons = [measure(region, self.picture) for region in regions], []
+        for region in kept or []:
+            try:
+                found.append(measure(region, self.picture))
+            except RegionError as error:
+                reasons.append(f"Not measured: {error}.")
         rows = [
             [one.name, f"{one.volume_mL:.2f}", _with_sigma(one.mean, one.sigma), _short(one.sd),
              f"{100 * one.variation:.1f}", _short(one.least), _short(one.most)]
@@ -166,7 +172,8 @@ class Measures:
         ]  # fmt: skip
         head = ["region", "mL", "mean ± σ", "SD", "SD/mean, %", "least", "greatest"]
         words = [SIGMA if self.picture.parts is not None else NO_SIGMA]
-        self.sections.append(Section("Regions", words, tables=[Table(head, rows)]))
+        tables = [Table(head, rows)] if rows else []
+        self.sections.append(Section("Regions", words + reasons, tables=tables))
         self.result["regions"] = [asdict(one) for one in found]
 
     def profiles(self, texts: list[str]) -> None:

@@ -67,7 +67,8 @@ def test_a_report_of_a_stored_image_has_signature_corrections_and_regions(
     page: RunsPage, runs: Path, pump: Pump, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    write_regions(runs / "monday", [Sphere("lesion", (0.0, 0.0, 0.0), 12.0)])
+    regions = [Sphere("lesion", (20.0, 16.0, 18.0), 12.0), Sphere("far", (900.0, 0.0, 0.0), 12.0)]
+    write_regions(runs / "monday", regions)
     desk = choose(page, "monday")
     monkeypatch.setattr(desk, "ask_signature", lambda *_: ("M. Tanaka", "no motion"))
     press(desk, "Sign…", pump)
@@ -80,6 +81,7 @@ def test_a_report_of_a_stored_image_has_signature_corrections_and_regions(
     text = capsys.readouterr().out
     assert "reviewed by M. Tanaka at" in text and "no motion" in text
     assert "not corrected" in text and "scatter" in text and "lesion" in text
+    assert "Not measured: region far" in text
 
 
 def test_nobody_signs_without_a_name(page: RunsPage) -> None:
