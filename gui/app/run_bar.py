@@ -15,6 +15,7 @@ from gui.app.hold_button import HOLD_S, HoldButton
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel, ReasonLabel
 from gui.kit.product_mark import PRODUCT, Mark
+from gui.kit.told import check_words, told
 from gui.kit.wording import age_text, clock_text
 from gui.kit.words import mark, tr
 from gui.link.command_desk import ALLOWED, CommandDesk
@@ -101,7 +102,7 @@ def _checks(telemetry: Telemetry) -> str:
     wrong = [check for check in telemetry.checks if check.state != "ok"]
     wrong.sort(key=lambda check: check.state != "stops")
     sign = "✗" if wrong and wrong[0].state == "stops" else "⚠"
-    return f"{sign} {'; '.join(f'{one.name}: {one.words}' for one in wrong)}" if wrong else ""
+    return f"{sign} {'; '.join(map(check_words, wrong))}" if wrong else ""
 
 
 def _end(telemetry: Telemetry) -> str:
@@ -132,9 +133,8 @@ def _segments(telemetry: Telemetry) -> str:
         return ""
     last = gaps[-1]
     words = tr("⚠ segment {value} since {clock}", value=len(gaps) + 1, clock=clock_text(last.at_s))
-    return tr(
-        "{words}: no data for {age}, {why}", words=words, age=age_text(last.away_s), why=last.why
-    )
+    why = told(last.id, last.values, last.why)
+    return tr("{words}: no data for {age}, {why}", words=words, age=age_text(last.away_s), why=why)
 
 
 class RunBar(QtWidgets.QFrame):

@@ -82,8 +82,9 @@ class StoredImagePanel(PicturePanel):
 
     @property
     def path(self) -> Path | None:
-        """The file of the image that is shown, None for none."""
-        return self.shown.path if self.shown is not None else None
+        """The file of the image that is chosen, None for none; it may still be read."""
+        path = self.choice.currentData()
+        return path if isinstance(path, Path) else None
 
     def offer(self, folder: Path | None) -> None:
         """Offer the images of a run, and open the newest."""
