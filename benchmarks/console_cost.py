@@ -64,9 +64,16 @@ def watched(console: subprocess.Popen[str], seconds: float) -> tuple[list[float]
     before, since_s = sum(process.cpu_times()[:2]), time.monotonic()
     while time.monotonic() - since_s < seconds:
         memory.append(process.memory_info().rss / 2**20)
+        if len(memory) % 60 == 1:
+            print(f"{time.monotonic() - since_s:.0f} s: {memory[-1]:.1f} MiB", file=sys.stderr)
         time.sleep(SAMPLE_S)
     used = sum(process.cpu_times()[:2]) - before
     return memory, used / (time.monotonic() - since_s)
+
+
+def tenths(memory: list[float]) -> str:
+    """Return the samples at the end of each tenth of the time, in words."""
+    return ", ".join(f"{memory[len(memory) * part // 10 - 1]:.0f}" for part in range(1, 11))
 
 
 def main() -> None:
@@ -119,6 +126,7 @@ def main() -> None:
             f"resident memory, {SETTLED_S:g} s after opening and {asked.minutes:g} min later",
             f"{memory[0]:.1f} and {memory[-1]:.1f} MiB",
         ),
+        ("... at the end of each tenth of them, MiB", tenths(memory)),
     ):
         print(f"| {name} | {value} |")
 

@@ -12,7 +12,7 @@ import msgspec
 from daq.errors import StorageError
 from daq.folder.run_folder import write_json
 from hw.bounded_files import FileRefused, read_object
-from hw.messages.telemetry import Interruption
+from hw.messages.telemetry import Interruption, JournalLine
 
 FILE_NAME = "interruptions.json"
 MOST = 1000
@@ -30,12 +30,13 @@ class Interruptions:
         self._path = folder / FILE_NAME
         self.all = read_interruptions(folder)
 
-    def add(self, *, at_s: float, away_s: float, why: str) -> None:
+    def add(self, *, at_s: float, away_s: float, why: JournalLine) -> None:
         """Add one and write it if the disk allows; the journal has it, too.
 
         at_s : detector time of what came last before it
         """
-        self.all = [*self.all, Interruption(at_s=at_s, away_s=away_s, why=why)][-MOST:]
+        gap = Interruption(at_s=at_s, away_s=away_s, why=why.text, id=why.id, values=why.values)
+        self.all = [*self.all, gap][-MOST:]
         with suppress(StorageError):
             write_json(self._path, msgspec.to_builtins(_File(self.all)))
 

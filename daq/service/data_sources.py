@@ -60,6 +60,7 @@ class Source:
     woke_up : whether it was lost and is the same process, which still has its connections
     run_tag : of the run in which it takes part, or took part last; 0 for none
     report : of that run, if it has come; it may come again
+    states : of its modules, the newest; None where none run our firmware
     """
 
     hello: Hello
@@ -69,6 +70,7 @@ class Source:
     woke_up: bool = False
     run_tag: int = 0
     report: SourceReport | None = None
+    states: ModuleStates | None = None
 
     def take_part(self, run_tag: int) -> None:
         """Let it take part in a run."""
@@ -226,6 +228,7 @@ class Sources:
             self._answers.append(message)
         elif isinstance(message, ModuleStates):
             self._states.append(message)
+            source.states = message
         else:
             raise MessageError(f"a source does not send {type(message).__name__}")
 
@@ -356,6 +359,18 @@ class Sources:
     def describe(self) -> str:
         """Return the sources in words."""
         return ", ".join(f"{s.hello.kind} ({s.hello.scanner})" for s in self.present) or "none"
+
+    def modules_live(self) -> int:
+        """Return how many modules could measure: those of the sources that are alive; of a link
+        process to our firmware those that answer it without a fault."""
+        live = 0
+        for source in self.present:
+            told = source.states
+            if told is None:
+                live += source.hello.modules
+            else:
+                live += sum(one.link.connected and not one.fault for one in told.modules)
+        return live
 
     @property
     def cannot_wait(self) -> bool:

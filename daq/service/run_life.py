@@ -199,6 +199,7 @@ class RunLife(RunStates):
             template=template,
             serial=sources.serial,
             sources=sources.describe(),
+            modules_live=sources.modules_live(),
             mismatch=sources.mismatch(template.scanner()) if template else "",
             imager=self._imager.present,
             disk_free=self.disk_free,
@@ -284,9 +285,7 @@ class RunLife(RunStates):
         self._settled_s = now + SETTLE_S
         self._watch.data_came(now)
         run.taint("the daq was restarted in the run")
-        run.interruptions.add(
-            at_s=run.newest_ps * 1e-12, away_s=away_s, why="the daq was restarted"
-        )
+        run.interruptions.add(at_s=run.newest_ps * 1e-12, away_s=away_s, why=notice("gap.daq"))
         recorded = {"recorded_s": f"{run.newest_ps * 1e-12:.1f}", "away_s": f"{away_s:.1f}"}
         self.journal.tell(notice("run.resumed", run=run.name, **recorded))
         return run
@@ -442,7 +441,9 @@ class RunLife(RunStates):
             values = {"kind": source.hello.kind, "away_s": f"{away_s:.1f}"}
             self.journal.tell(notice("source.restarted", **values))
             run.interruptions.add(
-                at_s=run.newest_ps * 1e-12, away_s=away_s, why=f"{source.hello.kind} was restarted"
+                at_s=run.newest_ps * 1e-12,
+                away_s=away_s,
+                why=notice("gap.source", kind=source.hello.kind),
             )
             run.taint("incomplete: a source was restarted, what its predecessor sent is not known")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gui.kit.told import check_words, told
 from gui.kit.wording import age_text, clock_text
 from gui.kit.words import tr
 from hw.messages.telemetry import Telemetry
@@ -44,7 +45,7 @@ def _checks(telemetry: Telemetry) -> str:
     wrong = [check for check in telemetry.checks if check.state != "ok"]
     wrong.sort(key=lambda check: check.state != "stops")
     sign = "✗" if wrong and wrong[0].state == "stops" else "⚠"
-    return f"{sign} {'; '.join(f'{one.name}: {one.words}' for one in wrong)}" if wrong else ""
+    return f"{sign} {'; '.join(map(check_words, wrong))}" if wrong else ""
 
 
 def _end(telemetry: Telemetry) -> str:
@@ -75,6 +76,5 @@ def _segments(telemetry: Telemetry) -> str:
         return ""
     last = gaps[-1]
     words = tr("⚠ segment {value} since {clock}", value=len(gaps) + 1, clock=clock_text(last.at_s))
-    return tr(
-        "{words}: no data for {age}, {why}", words=words, age=age_text(last.away_s), why=last.why
-    )
+    why = told(last.id, last.values, last.why)
+    return tr("{words}: no data for {age}, {why}", words=words, age=age_text(last.away_s), why=why)

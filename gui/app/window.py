@@ -71,6 +71,8 @@ A               window follows the image, or is held
 E               one view alone, the next, all three
 P               maximum intensity projections, or cuts
 R               a region at the crosshair, kept with the run
+, . /           frame before, play or pause, next
+L               back to the live image
 V               live page, and back
 Ctrl+0          layout as it was delivered
 F11             full screen
@@ -219,6 +221,10 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             ("E", image.linked.next_single),
             ("P", image.tools.mip.toggle),
             ("R", image.regions.put_here),
+            (",", lambda: image.player.step(-1)),
+            (".", image.player.toggle),
+            ("/", lambda: image.player.step(1)),
+            ("L", image.player.go_live),
             ("V", lambda: self.pages.toggle("Live")),
             ("F3", lambda: self.pages.toggle("Modules")),
             ("Ctrl+0", self.reset_layout),

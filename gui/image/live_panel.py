@@ -14,7 +14,7 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from daq.errors import LogError
 from daq.folder.identity.review_file import read_review
-from gui.image.frame_strip import FrameStrip
+from gui.image.frame_player import FramePlayer
 from gui.image.linked_views import LinkedViews
 from gui.image.noise_goal import NoiseGoal
 from gui.image.page_button import PageButton
@@ -73,7 +73,8 @@ class ImagePanel(PicturePanel):
         self.page.said.connect(self.tools.say)
         self.tools.suv.toggled.connect(self._rescale)
         self.window_box = WindowChooser(desk)
-        self.strip = FrameStrip()
+        self.player = FramePlayer()
+        self.strip = self.player.strip
         self.brief = ElidedLabel(size_px=theme.BASE_PX, bold=True)
         self.brief.hide()
         self.body.addWidget(self.brief)
@@ -84,11 +85,12 @@ class ImagePanel(PicturePanel):
         self._layout = PictureLayout(self.blocks, self.side, self.curves)
         self.body.addLayout(self._layout, 1)
         self._layout.arrange()
-        self.body.addWidget(self.strip)
+        self.body.addWidget(self.player)
         self.linked.moved.connect(self.move_cursor)
         self.linked.windowed.connect(self._change_window)
         self.linked.arranged.connect(lambda: self._layout.set_single(self.linked.single))
         self.regions.changed.connect(self._show_regions)
+        self.player.changed.connect(self._draw)
         self.set_large(False)
 
     def _block(self, plane: Plane) -> QtWidgets.QWidget:
@@ -185,6 +187,7 @@ class ImagePanel(PicturePanel):
         if self.auto.isChecked() or new_run:
             self._reference.follow(self._image, at_once=new_run)
         self.goal.follow(message)
+        self.player.follow(message.frames, new_run=new_run)
         self.facts.refresh_image(message)
         self.tools.offer_suv(message)
         self.window_box.follow(message)
@@ -224,7 +227,7 @@ class ImagePanel(PicturePanel):
     def _draw(self) -> None:
         if self._message is None:
             return
-        image, upper = self._image, self.upper
+        image, upper = self._shown, self.upper
         self.share.show_text(f"{self.level.value()} %")
         table = self._tables[self.map_box.currentData()]
         self.linked.draw(image, self.cursor, upper, table)
@@ -234,6 +237,12 @@ class ImagePanel(PicturePanel):
         height = (self.cursor[TRANSAXIAL.through] + 0.5) / self._message.shape[TRANSAXIAL.through]
         self.strip.show_frames(self._message.frames, height, table)
         self._say_cursor()
+
+    @property
+    def _shown(self) -> Image:
+        """The live image, or the frame that was chosen, on the live image's voxels."""
+        shape = self._image.shape
+        return self.player.image_for((shape[0], shape[1], shape[2]), self._image)
 
     @property
     def upper(self) -> float:
@@ -248,7 +257,7 @@ class ImagePanel(PicturePanel):
         places = (grouped(place) for place in (x, y, z))
         self.regions.place_mm = (x, y, z)
         each, unit = self._unit
-        value = each * float(self._image[tuple(self.cursor)])
+        value = each * float(self._shown[tuple(self.cursor)])
         self.at_cursor.show_text(
             tr(
                 "✛ ({join}) mm:  {level} {short_unit}",
@@ -281,7 +290,7 @@ class ImagePanel(PicturePanel):
     def seek_hottest(self) -> None:
         """Move the crosshair to the hottest voxel."""
         if self._message is not None:
-            self._jump(list(hottest(self._image)))
+            self._jump(list(hottest(self._shown)))
 
     def _jump(self, cursor: list[int]) -> None:
         for axis, index in enumerate(cursor):
@@ -314,7 +323,7 @@ class ImagePanel(PicturePanel):
         others.
         """
         self._large = large
-        for part in (self.goal, self.regions.controls, self.tools):
+        for part in (self.goal, self.regions.controls, self.tools, self.player.controls):
             part.setHidden(not large)
         self._layout.set_large(large)
         if not large and self.linked.single:
@@ -341,6 +350,8 @@ class ImagePanel(PicturePanel):
         facts = {name: value.text() for name, value in self.facts.values.items()}
         each, unit = self._unit
         facts["Window"] = tr("0 to {level} {unit}", level=level_text(each * self.upper), unit=unit)
+        if self.player.shown is not None:
+            facts["Pictures"] = tr("frame {time}, not live", time=self.player.caption())
         facts["Review"] = _review_words(self.page.folder)
         corrections = [
             (tr(label_of(name)), applied, message.how.get(name, ""))

@@ -19,6 +19,7 @@ from daq.folder.quality.qc_trend import trend_of
 from gui.kit import theme
 from gui.kit.panels import ElidedLabel, Panel
 from gui.kit.pictures import fill
+from gui.kit.told import told
 from gui.kit.words import mark, tr
 from gui.link.daq_view import Link
 from gui.stored.job import Job
@@ -194,4 +195,4 @@ def _told(status: QcStatus) -> str:
         return tr(
             "no QC yet: measure a point, line or cylinder (SPECT: a flood), then press the button"
         )
-    return status.words
+    return told(status.line.id, status.line.values, status.words)

@@ -17,6 +17,7 @@ from gui.kit.panels import ElidedLabel
 from gui.kit.words import mark, tr
 from gui.stored.export_formats import EXPORTS
 from gui.stored.job import Job
+from gui.stored.sign_dialog import SignDialog
 
 TALL_PX = 36
 IN_A_ROW = 6
@@ -27,8 +28,9 @@ SPEEDS = ("1", "0.5", "2", "5", "20", mark("as fast as it goes"))
 SCAN_WORDS = mark(
     "✗ a scan is under way on this daq: replay when it is closed, so that nothing is taken from it"
 )
+NO_REPORT_WORDS = mark("report: no image is shown; Reconstruct makes one")
 END_REPLAY, REPLAY = mark("End replay"), mark("Replay…")
-MADE = ("image", "files", "copy")
+MADE = ("report", "image", "files", "copy")
 """Where a command's result says what it made."""
 
 
@@ -42,10 +44,10 @@ class RunDesk(QtWidgets.QWidget):
     changed = QtCore.Signal()
     compare = QtCore.Signal()
 
-    def __init__(self, root: Callable[[], Path]) -> None:
-        """Make it; ``root`` tells the runs' folder."""
+    def __init__(self, root: Callable[[], Path], shown: Callable[[], Path | None]) -> None:
+        """Make it; ``root`` tells the runs' folder, ``shown`` the file of the image shown."""
         super().__init__()
-        self._root, self._run, self._scanning = root, "", False
+        self._root, self._shown, self._run, self._scanning = root, shown, "", False
         self.worker, self.player = Job(self), Job(self, kill_ms=REPLAY_ENDS_MS)
         self.words = ElidedLabel(size_px=theme.BASE_PX, bold=True)
         self.buttons = {name: self._button(name, act) for name, act in self._acts().items()}
@@ -72,6 +74,7 @@ class RunDesk(QtWidgets.QWidget):
             mark("Test"): lambda: self._review("--test"),
             mark("Discard…"): self._discard,
             mark("Sign…"): self._sign,
+            mark("Report…"): self._report,
             mark("Compare"): self.compare.emit,
             REPLAY: self._replay,
             mark("Reconstruct"): lambda: self.work(tr("reconstruction"), "reconstruct", self._run),
@@ -130,9 +133,18 @@ class RunDesk(QtWidgets.QWidget):
             self._review("--discard", reason)
 
     def _sign(self) -> None:
-        who = self.ask(tr("Sign"), tr("Who signs the review of {run}?", run=self._run))
+        who, note = self.ask_signature(tr("Who signs the review of {run}?", run=self._run))
         if who:
-            self._review("--by", who)
+            self._review("--by", who, *(("--note", note) if note else ()))
+
+    def _report(self) -> None:
+        image = self._shown()
+        if image is None:
+            self.say(tr(NO_REPORT_WORDS), theme.WARNING)
+            return
+        if place := self.ask_file(f"{self._run}.pdf"):
+            words = ("analyse", str(image), "--regions", "--report", place)
+            self.work(tr("report"), *words)
 
     def _export(self) -> None:
         what = self.ask_which(
@@ -185,6 +197,16 @@ class RunDesk(QtWidgets.QWidget):
             self, title, question, list(items), 0, editable
         )
         return text.strip() if given else ""
+
+    def ask_signature(self, question: str) -> tuple[str, str]:
+        """Ask a person who signs, and for a note; "" where nobody does."""
+        return SignDialog(question, self).answer()
+
+    def ask_file(self, name: str) -> str:
+        """Ask a person where a PDF is to go; "" for nowhere."""
+        place, kind = str(Path.home() / name), tr("PDF (*.pdf)")
+        chosen, _ = QtWidgets.QFileDialog.getSaveFileName(self, tr("Report as PDF"), place, kind)
+        return f"{chosen}.pdf" if chosen and not chosen.lower().endswith(".pdf") else chosen
 
     def ask_folder(self, question: str) -> str:
         """Ask a person for a folder; "" for none."""

@@ -44,7 +44,7 @@ class RunsPage(QtWidgets.QWidget):
         self.compared: CompareWindow | None = None
         self.lister, self.painter = Job(self), Job(self)
         self.table, self.image = RunList(), StoredImagePanel()
-        self.desk = RunDesk(lambda: self.root)
+        self.desk = RunDesk(lambda: self.root, lambda: self.image.path)
         self.search = QtWidgets.QLineEdit()
         self.search.setPlaceholderText(tr(SEARCH_WORDS))
         self.search.setFocusPolicy(QtCore.Qt.FocusPolicy.ClickFocus)  # keys are the pages'

@@ -18,6 +18,9 @@ from gui.kit.pictures import PERCENTILES, PicturePanel, captioned
 from gui.kit.wording import level_text, short_unit, shown_unit
 from gui.kit.words import tr
 
+PLAY_MS = 500
+"""For each frame, while they are played."""
+
 PLACES = ((0, 0, 2), (1, 0, 1), (1, 1, 1))
 """Of the three cuts: row, column, columns."""
 
@@ -42,6 +45,14 @@ class StoredImagePanel(PicturePanel):
         self.choice.currentIndexChanged.connect(self._open)
         self.frame = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
         self.frame.setToolTip(tr("Frame or gate"))
+        self.play = QtWidgets.QPushButton("▶")
+        self.play.setCheckable(True)
+        self.play.setToolTip(tr("Play the frames, or pause"))
+        self.play.setAccessibleName(self.play.toolTip())
+        self.clock = QtCore.QTimer(self)
+        self.clock.setInterval(PLAY_MS)
+        self.clock.timeout.connect(self.play_next)
+        self.play.toggled.connect(self._play)
         self.words = ElidedLabel(size_px=theme.BASE_PX)
         self.linked = LinkedViews()
         self.views = self.linked.by_name
@@ -63,11 +74,17 @@ class StoredImagePanel(PicturePanel):
         self.body.addWidget(self.bar)
         self.body.addLayout(
             captioned(
-                (tr("Frame"), self.frame),
+                (tr("Frame"), self.frame, self.play),
                 (tr("Colours"), self.map_box),
                 (tr("Window 0 to"), self.percentile_box, self.level),
             )
         )
+
+    @property
+    def path(self) -> Path | None:
+        """The file of the image that is chosen, None for none; it may still be read."""
+        path = self.choice.currentData()
+        return path if isinstance(path, Path) else None
 
     def offer(self, folder: Path | None) -> None:
         """Offer the images of a run, and open the newest."""
@@ -89,7 +106,20 @@ class StoredImagePanel(PicturePanel):
         self._blank(tr("reading …"))
         self._coming = self._reader.submit(read_image, path)
 
+    def _play(self, on: bool) -> None:
+        self.play.setText("❚❚" if on else "▶")
+        if on:
+            self.clock.start()
+        else:
+            self.clock.stop()
+
+    def play_next(self) -> None:
+        """Show the next frame; after the last, the first."""
+        self.frame.setValue((self.frame.value() + 1) % (self.frame.maximum() + 1))
+
     def _blank(self, words: str) -> None:
+        self.play.setChecked(False)
+        self.play.setEnabled(False)
         self.words.show_text(words, theme.DIM)
         self.linked.clear()
 
@@ -106,6 +136,7 @@ class StoredImagePanel(PicturePanel):
         image = self.shown
         self.frame.setRange(0, image.volume.shape[3] - 1)
         self.frame.setEnabled(image.volume.shape[3] > 1)
+        self.play.setEnabled(image.volume.shape[3] > 1)
         shape = image.volume.shape
         self._cursor = [size // 2 for size in shape[:3]]
         self.linked.set_space((shape[0], shape[1], shape[2]), image.voxel_mm)

@@ -9,6 +9,7 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel, Panel, scrolling
+from gui.kit.told import check_words
 from gui.kit.words import mark, tr
 from gui.link.command_desk import ALLOWED, CommandDesk
 from gui.study.protocol_choice import ProtocolChoice
@@ -188,9 +189,7 @@ class StudyPage(QtWidgets.QWidget):
                 label.setHidden(not there)
             if there:
                 look = CHECK_LOOKS[checks[place].state]
-                label.show_text(
-                    f"{look[0]} {checks[place].name}: {checks[place].words}", theme.shade(look[1])
-                )
+                label.show_text(f"{look[0]} {check_words(checks[place])}", theme.shade(look[1]))
 
     def _show(self) -> StudyReading:
         """Show the mistakes and what the form says."""

@@ -67,19 +67,27 @@ class Interruption(msgspec.Struct, kw_only=True, frozen=True):
     """A time without data in a run whose acquisition or source was away.
 
     at_s : detector time of what came last before it; away_s : how long nothing came
+    why : in English; ``id`` and ``values`` as in JournalLine, "" in runs of before
     """
 
     at_s: Finite
     away_s: Finite
     why: Text
+    id: str = ""
+    values: dict[str, str] = {}
 
 
 class StartCheck(msgspec.Struct, kw_only=True, frozen=True):
-    """What was looked at before a run. ``stops``: a start would be refused for it."""
+    """What was looked at before a run. ``stops``: a start would be refused for it.
+
+    words : in English; ``id`` and ``values`` as in JournalLine, "" for what others say in sentences
+    """
 
     name: Name
     state: Literal["ok", "warning", "stops"]
     words: Text
+    id: str = ""
+    values: dict[str, str] = {}
 
 
 class JournalEntry(msgspec.Struct, kw_only=True):

@@ -1,7 +1,8 @@
 """Measure an image: point sources, spheres, uniformity, regions, profiles; with a report.
 
 IMAGE is a NIfTI file, or a run, whose newest image is used. Without options the image is described
-and shown. All positions are x,y,z in mm in the scanner's frame.
+and shown, with what was corrected for; of a run's image also who signed the run. All positions are
+x,y,z in mm in the scanner's frame.
 
 --point          width of a point source, NEMA NU 2-2018 section 3
 --phantom        contrast recovery and background variability of its spheres (section 7), and the
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, print, and write the report."""
     from daq.cli.images.measures import Measures
+    from daq.folder.identity.review_file import read_review
     from daq.folder.region_file import read_regions
     from recon.analysis.picture import read_picture
     from recon.analysis.regions import parse_region
@@ -65,24 +67,37 @@ def run(options: argparse.Namespace) -> int:
     path = image_path(options)
     measures = Measures(read_picture(path, frame=options.frame), path)
     regions = [parse_region(text) for text in options.roi]
+    folder, kept = run_of(path), []
     if options.regions:
-        regions += read_regions(find_run(options.image, options.runs))
-    measures.describe(regions)
+        kept = read_regions(folder or find_run(options.image, options.runs))
+    measures.describe([*regions, *kept])
+    if folder is not None:
+        review = read_review(folder)
+        measures.review(review.words() if review is not None else "")
     if options.point is not None:
         measures.point(options.point)
     if options.phantom:
         measures.phantom(options.phantom)
     if options.warm:
         measures.uniform(options.warm)
-    if regions:
-        measures.regions(regions)
+    if regions or kept:
+        measures.regions(regions, kept=kept)
     if options.profile:
         measures.profiles(options.profile)
     if options.report:
         write_report(options.report, f"Tomoshibi: {path.name}", measures.sections)
+        measures.result["report"] = str(options.report)
         tell(f"report: {options.report}")
     finish(options, measures.result, measures.text())
     return 0
+
+
+def run_of(image: Path) -> Path | None:
+    """Return the folder of the run that keeps an image, None for a file of its own."""
+    from daq.folder.run_folder import CONFIG_NAME
+
+    folder = image.resolve().parent.parent
+    return folder if (folder / CONFIG_NAME).is_file() else None
 
 
 def image_path(options: argparse.Namespace) -> Path:

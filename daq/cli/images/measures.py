@@ -10,7 +10,8 @@ import numpy as np
 
 from daq.cli.common import CommandError
 from daq.cli.images.measured_phantom import phantom_parts
-from hw.regions import Region
+from hw.messages.corrections import label_of
+from hw.regions import Region, RegionError
 from recon.analysis.contrast import Sphere, Warm, sphere_contrasts
 from recon.analysis.picture import Picture, Triple
 from recon.analysis.plots import draw_contrasts, draw_profiles, draw_slices, draw_uniformity
@@ -19,6 +20,7 @@ from recon.analysis.profile import Profile, axis_profile
 from recon.analysis.regions import measure
 from recon.analysis.report import Section, Table
 from recon.analysis.uniformity import uniformity
+from recon.exchange.scan_facts import is_applied
 
 TOLD = (
     "algorithm",
@@ -70,16 +72,18 @@ class Measures:
         plot = draw_slices(picture, _shown_place(picture, rois), rois)
         self.sections.append(Section("Image", tables=[Table(["", ""], rows)], plots=[plot]))
 
+    def review(self, words: str) -> None:
+        """What became of the run, and who signed it; ``words`` is empty where nobody did."""
+        told = words or "not reviewed: nobody has signed this run"
+        self.sections.append(Section("Review", [told]))
+        self.result["review"] = words
+
     def _corrections(self) -> list[list[str]]:
         told = self.picture.metadata.get("corrections")
         if not isinstance(told, dict):
-            return []
-        applied = {
-            name: bool(state.get("applied") if isinstance(state, dict) else state)
-            for name, state in told.items()
-        }
-        done = [name for name, yes in applied.items() if yes]
-        left = [name for name, yes in applied.items() if not yes]
+            return [["corrected", "not told by this image"]]
+        done = [label_of(name) for name, state in told.items() if is_applied(state)]
+        left = [label_of(name) for name, state in told.items() if not is_applied(state)]
         return [
             ["corrected", ", ".join(done) or "nothing"],
             ["not corrected", ", ".join(left) or "nothing"],
@@ -152,9 +156,15 @@ class Measures:
             "worst_slice": found.worst_slice,
         }
 
-    def regions(self, regions: list[Region]) -> None:
-        """Values in regions, with σ of their means."""
-        found = [measure(region, self.picture) for region in regions]
+    def regions(self, regions: list[Region], *, kept: list[Region] | None = None) -> None:
+        """Values in regions, with σ of their means; of those ``kept`` in the run, which may not fit
+        this image, it is said why there are none."""
+        found, reasons = [measure(region, self.picture) for region in regions], []
+        for region in kept or []:
+            try:
+                found.append(measure(region, self.picture))
+            except RegionError as error:
+                reasons.append(f"Not measured: {error}.")
         rows = [
             [one.name, f"{one.volume_mL:.2f}", _with_sigma(one.mean, one.sigma), _short(one.sd),
              f"{100 * one.variation:.1f}", _short(one.least), _short(one.most)]
@@ -162,7 +172,8 @@ class Measures:
         ]  # fmt: skip
         head = ["region", "mL", "mean ± σ", "SD", "SD/mean, %", "least", "greatest"]
         words = [SIGMA if self.picture.parts is not None else NO_SIGMA]
-        self.sections.append(Section("Regions", words, tables=[Table(head, rows)]))
+        tables = [Table(head, rows)] if rows else []
+        self.sections.append(Section("Regions", words + reasons, tables=tables))
         self.result["regions"] = [asdict(one) for one in found]
 
     def profiles(self, texts: list[str]) -> None:

@@ -13,6 +13,8 @@ from typing import Literal
 
 from daq.errors import LogError
 from daq.folder.quality.qc_result import FILE_NAME, FOLDER_NAME, INCOMPLETE, QcResult, read_qc
+from hw.messages.telemetry import JournalLine
+from hw.notices.catalogue import catalogue, notice
 from hw.scanner.judged_figure import FAIL
 
 MOST_RESULTS = 2000
@@ -22,7 +24,7 @@ MOST_LOOKED_AT = 20
 """By who only asks for the newest."""
 
 State = Literal["none", "valid", "failed", "overdue", "incomplete"]
-NO_QC_YET = "no QC yet (`tomoshibi qc run last` makes one)"
+NO_QC_YET = catalogue()["qc.none"].says
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,15 @@ def _folders(runs: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class QcStatus:
-    """Whether a QC holds, and why, in words."""
+    """Whether a QC holds, and why: a message of the catalogue."""
 
     state: State
-    words: str
+    line: JournalLine
+
+    @property
+    def words(self) -> str:
+        """Why, in English."""
+        return self.line.text
 
     @property
     def good(self) -> bool:
@@ -99,22 +106,29 @@ class QcStatus:
 def qc_status(newest: QcResult | None, now: dt.datetime) -> QcStatus:
     """Return what the newest QC says at a time (with an offset)."""
     if newest is None:
-        return QcStatus("none", NO_QC_YET)
+        return QcStatus("none", notice("qc.none"))
     age_h = (now - newest.measured_at).total_seconds() / 3600
     old = age_h > newest.overdue_h
-    aged = f"{_age(age_h)} old"
-    overdue = f", overdue (every {newest.overdue_h:g} h)" if old else ""
+    aged = {"age": _age(age_h)}
+    every = {"every_h": f"{newest.overdue_h:g}"}
     if newest.verdict == FAIL:
-        return QcStatus("failed", f"failed: {', '.join(newest.failures)}; {aged}{overdue}")
+        what = {"what": ", ".join(newest.failures)}
+        failed = notice("qc.failed", **what, **aged)
+        return QcStatus(
+            "failed", notice("qc.failed_overdue", **what, **aged, **every) if old else failed
+        )
     if newest.verdict == INCOMPLETE:
-        missing = ", ".join(newest.missing)
-        return QcStatus("incomplete", f"incomplete: {missing} not measured; {aged}{overdue}")
+        what = {"what": ", ".join(newest.missing)}
+        lacks = notice("qc.incomplete", **what, **aged)
+        return QcStatus(
+            "incomplete", notice("qc.incomplete_overdue", **what, **aged, **every) if old else lacks
+        )
     if old:
-        return QcStatus("overdue", f"{aged}: one is due every {newest.overdue_h:g} h")
-    return QcStatus("valid", f"valid, {aged}")
+        return QcStatus("overdue", notice("qc.overdue", **aged, **every))
+    return QcStatus("valid", notice("qc.valid", **aged))
 
 
 def _age(hours: float) -> str:
     if hours >= 48:
-        return f"{hours / 24:.0f} days"
+        return f"{hours / 24:.0f} d"
     return f"{hours:.0f} h" if hours >= 2 else f"{max(60 * hours, 0):.0f} min"

@@ -1,4 +1,5 @@
-"""What should be looked at before a run is started: source, disk, imager, calibration, QC, clock.
+"""What should be looked at before a run is started: source, modules, disk, imager,
+calibration, QC, clock.
 
 Each check says what was found. ``stops`` is what a start would be refused for; a warning refuses
 nothing.
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from daq.errors import DaqError
 from daq.folder.calibration_set import load_set_for
@@ -18,7 +20,8 @@ from daq.folder.quality.qc_history import MOST_LOOKED_AT, qc_history, qc_status
 from daq.folder.quality.qc_result import FOLDER_NAME, QcResult
 from daq.folder.run_config import RunConfig
 from daq.service.own_calibration import calibrated
-from hw.messages.telemetry import StartCheck
+from hw.messages.telemetry import JournalLine, StartCheck
+from hw.notices.catalogue import notice
 from hw.wall_clock_sync import clock_is_synchronised
 
 STALE_DAYS = 90
@@ -34,6 +37,7 @@ class Facts:
 
     template : what the next Arm would repeat, None where nothing is known
     mismatch : why the sources are not the run's, in words; "" if they are
+    modules_live : that could measure
     bytes_per_s : what the last run took, 0 if there was none
     runs : their folder, in which the QCs are, too; None where it is not known
     """
@@ -47,6 +51,7 @@ class Facts:
     least_free: int
     bytes_per_s: float
     runs: Path | None = None
+    modules_live: int = 0
 
 
 @dataclass
@@ -62,18 +67,16 @@ class StartChecks:
         """Return the checks in the order in which a person would make them."""
         found = [_source(facts), _disk(facts), _imager(facts), self._clock()]
         if facts.template is not None:
-            found.insert(1, self._of_calibration(facts.template, facts.serial))
+            found.insert(1, _modules(facts, facts.template))
+            found.insert(2, self._of_calibration(facts.template, facts.serial))
             if facts.runs is not None:
-                found.insert(2, self._of_qc(facts.template, facts.serial, facts.runs))
+                found.insert(3, self._of_qc(facts.template, facts.serial, facts.runs))
         return found
 
     def _clock(self) -> StartCheck:
         if self.synchronised() is False:
-            words = (
-                "not synchronised (`timedatectl set-ntp true`): times of injection may not fit it"
-            )
-            return StartCheck(name="clock", state="warning", words=words)
-        return StartCheck(name="clock", state="ok", words="synchronised")
+            return _check("clock", "warning", notice("check.clock.adrift"))
+        return _check("clock", "ok", notice("check.clock"))
 
     def _of_calibration(self, template: RunConfig, serial: str) -> StartCheck:
         day = self.today().timestamp() // 86_400
@@ -91,9 +94,12 @@ class StartChecks:
             newest = made.newest
             self._qc = key, newest[1] if newest else None
         status = qc_status(self._qc[1], self.today())
-        # nobody who never made a QC is alarmed by that
-        well = status.good or status.state == "none"
-        return StartCheck(name="QC", state="ok" if well else "warning", words=status.words)
+        return _check("QC", "ok" if status.good else "warning", status.line)
+
+
+def _check(name: str, state: Literal["ok", "warning", "stops"], line: JournalLine) -> StartCheck:
+    """Return a check whose words are a message of the catalogue."""
+    return StartCheck(name=name, state=state, words=line.text, id=line.id, values=line.values)
 
 
 def _changed(folder: Path) -> float:
@@ -107,35 +113,42 @@ def _changed(folder: Path) -> float:
 def _source(facts: Facts) -> StartCheck:
     if facts.mismatch:
         return StartCheck(name="source", state="stops", words=facts.mismatch)
-    return StartCheck(name="source", state="ok", words=facts.sources)
+    return _check("source", "ok", notice("check.source", sources=facts.sources))
+
+
+def _modules(facts: Facts, template: RunConfig) -> StartCheck:
+    """Tell how many are live. A source that is not ready for a start says so itself."""
+    live, wanted = facts.modules_live, template.scanner().n_modules
+    if live >= wanted:
+        return _check("modules", "ok", notice("check.modules.all", wanted=wanted))
+    return _check("modules", "warning", notice("check.modules.some", live=live, wanted=wanted))
 
 
 def _imager(facts: Facts) -> StartCheck:
     if facts.imager:
-        return StartCheck(name="imager", state="ok", words="there")
-    words = "there is none (`tomoshibi imager`): no image while the run goes on"
+        return _check("imager", "ok", notice("check.imager"))
     if facts.template is not None and facts.template.until_noise_percent:
-        words += ", and so no noise by which it could end"
-    return StartCheck(name="imager", state="warning", words=words)
+        return _check("imager", "warning", notice("check.imager.no_noise"))
+    return _check("imager", "warning", notice("check.imager.none"))
 
 
 def _disk(facts: Facts) -> StartCheck:
-    free = f"{facts.disk_free / 1e9:.3g} GB free"
+    free = {"free_GB": f"{facts.disk_free / 1e9:.3g}"}
     if facts.disk_free < facts.least_free:
-        words = f"{free}, a run needs {facts.least_free / 1e9:.2g}: make room"
-        return StartCheck(name="disk", state="stops", words=words)
+        least_GB = f"{facts.least_free / 1e9:.2g}"
+        return _check("disk", "stops", notice("check.disk.short", **free, least_GB=least_GB))
     if not facts.bytes_per_s:
-        return StartCheck(name="disk", state="ok", words=free)
+        return _check("disk", "ok", notice("check.disk", **free))
     hours = (facts.disk_free - facts.least_free) / facts.bytes_per_s / 3600
     planned_s = facts.template.duration_s if facts.template else 0.0
-    words = f"{free}: {_span(hours)} at the last run's rate"
     enough = hours >= (planned_s / 3600 or LEAST_HOURS)
-    return StartCheck(name="disk", state="ok" if enough else "warning", words=words)
+    line = notice("check.disk.lasts", **free, span=_span(hours))
+    return _check("disk", "ok" if enough else "warning", line)
 
 
 def _span(hours: float) -> str:
     if hours >= 48:
-        return f"{hours / 24:.0f} days"
+        return f"{hours / 24:.0f} d"
     return f"{hours:.0f} h" if hours >= 2 else f"{60 * hours:.0f} min"
 
 
@@ -143,16 +156,17 @@ def _calibration(template: RunConfig, serial: str, today: dt.datetime) -> StartC
     try:
         config = calibrated(template, serial)
         if not config.calibration:
-            words = f"none: {config.uncalibrated}"
-            return StartCheck(name="calibration", state="warning", words=words)
+            line = notice("check.calibration.none", why=config.uncalibrated)
+            return _check("calibration", "warning", line)
         made = load_set_for(Path(config.calibration), template.scanner())
     except (DaqError, OSError) as error:
         return StartCheck(name="calibration", state="stops", words=str(error))
     days = (today - dt.datetime.fromisoformat(made.about.created)).days
-    words = f"{made.about.name}, {days} days old" if days else f"{made.about.name}, of today"
-    return StartCheck(
-        name="calibration", state="warning" if days > STALE_DAYS else "ok", words=words
-    )
+    about = {"set": made.about.name}
+    if not days:
+        return _check("calibration", "ok", notice("check.calibration.today", **about))
+    line = notice("check.calibration.days", **about, days=days)
+    return _check("calibration", "warning" if days > STALE_DAYS else "ok", line)
 
 
 PERIOD_S = 1.0

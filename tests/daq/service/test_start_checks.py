@@ -14,6 +14,7 @@ from daq.folder.quality.qc_result import QcPart, QcResult, new_qc, write_qc
 from daq.folder.run_config import FACTORY, RunConfig, default_settings
 from daq.service.watching.start_checks import STALE_DAYS, Facts, StartChecks
 from hw.messages.telemetry import StartCheck
+from hw.notices.catalogue import words_of
 from hw.scanner.judged_figure import Figure
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from hw.scanner.serial import factory_calibration
@@ -24,7 +25,7 @@ SETTINGS = default_settings(load_scanner("bench2"))
 TEMPLATE = RunConfig(scanner_toml=BENCH, settings=SETTINGS, calibration=FACTORY)
 GOOD = Facts(
     template=TEMPLATE, serial="bench2-0001", sources="emulator (bench2)", mismatch="", imager=True,
-    disk_free=80 * GB, least_free=GB // 4, bytes_per_s=2e6,
+    disk_free=80 * GB, least_free=GB // 4, bytes_per_s=2e6, modules_live=2,
 )  # fmt: skip
 
 
@@ -41,16 +42,19 @@ def found(facts: Facts, checks: StartChecks | None = None) -> dict[str, StartChe
 
 def test_where_all_is_well_it_is_said_of_each() -> None:
     told = found(GOOD)
-    assert list(told) == ["source", "calibration", "disk", "imager", "clock"]
+    assert list(told) == ["source", "modules", "calibration", "disk", "imager", "clock"]
     assert {check.state for check in told.values()} == {"ok"}
     assert told["disk"].words == "80 GB free: 11 h at the last run's rate"
     assert told["calibration"].words.endswith(", of today")
+    assert told["modules"].words == "all 2 live"
+    assert all(words_of(check.id, check.values, "ja") for check in told.values())
 
 
 @pytest.mark.parametrize(
     ("name", "changes", "state", "words"),
     [
         ("source", {"mismatch": "no source is attached"}, "stops", "no source"),
+        ("modules", {"modules_live": 1}, "warning", "1 of 2 live"),
         ("imager", {"imager": False}, "warning", "tomoshibi imager"),
         ("disk", {"disk_free": GB // 10}, "stops", "a run needs 0.25: make room"),
         ("disk", {"disk_free": 2 * GB}, "warning", "2 GB free: 15 min at"),
@@ -106,15 +110,17 @@ def make_qc(runs: Path, measured: dt.datetime, *, noisy: int = 0, serial: str = 
         write_qc(folder, result)
 
 
-def test_without_a_qc_nobody_is_alarmed(tmp_path: Path) -> None:
+def test_that_there_is_no_qc_is_a_warning(tmp_path: Path) -> None:
     check = found(replace(GOOD, runs=tmp_path))["QC"]
-    assert (check.state, check.words) == ("ok", "no QC yet (`tomoshibi qc run last` makes one)")
+    assert (check.state, check.words) == (
+        "warning",
+        "no QC yet (`tomoshibi qc run last` makes one)",
+    )
 
 
 def test_a_failed_or_overdue_qc_warns_and_refuses_nothing(tmp_path: Path) -> None:
     checks, facts = made(), replace(GOOD, runs=tmp_path)
     now = checks.today()
-    assert found(facts, checks)["QC"].state == "ok"
     make_qc(tmp_path, now - dt.timedelta(hours=1), run="one")
     assert found(facts, checks)["QC"].words == "valid, 60 min old"
     checks.today = lambda: now + dt.timedelta(hours=30)

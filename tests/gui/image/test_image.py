@@ -10,6 +10,7 @@ import pytest
 from pyqtgraph.Qt import QtCore, QtGui
 
 from gui.app.window import ConsoleWindow
+from gui.image.frame_strip import GAP_PX
 from gui.image.region_desk import region_words
 from gui.image.slices import PLANES, Plane
 from gui.kit.wording import ShownUnit, shown_unit
@@ -200,6 +201,37 @@ def test_dynamic_frames_stand_in_a_row_with_their_times(
         feeder.script.frames = 3
         pump(lambda: console.image.strip.captions == ["0–10 s", "10–20 s", "20–30 s"])
         assert not console.image.strip.isHidden()
+
+
+def test_a_frame_is_chosen_by_click_and_keys_and_stays_until_the_live_image_is_asked_for(
+    endpoints: Endpoints, console: ConsoleWindow, pump: Pump
+) -> None:
+    with Feeder(endpoints, Script(image=bright_image(), frames=3)) as feeder:
+        console.pages.show_page("Live")
+        player, strip = console.image.player, console.image.strip
+        pump(lambda: len(strip.captions) == 3)
+        kind, left = QtCore.QEvent.Type.MouseButtonPress, QtCore.Qt.MouseButton.LeftButton
+        place = QtCore.QPointF(1.5 * strip._side + GAP_PX, 5)
+        none = QtCore.Qt.KeyboardModifier.NoModifier
+        strip.mousePressEvent(QtGui.QMouseEvent(kind, place, place, left, left, none))
+        assert player.caption() == "10–20 s" and "not live" in player.words.toolTip()
+        assert console.image._page_content().facts["Pictures"] == "frame 10–20 s, not live"
+        assert console.image._shown.shape == SHAPE
+        assert not np.array_equal(console.image._shown, bright_image())
+        player.step(1)
+        assert player.caption() == "20–30 s"
+        player.step(1)
+        assert player.caption() == "0–10 s"
+        player.toggle()
+        assert player.clock.isActive()
+        player.play_next()
+        assert player.caption() == "10–20 s"
+        feeder.script.frames = 1  # the imager sends other ones by now
+        pump(lambda: len(strip.captions) == 1)
+        assert player.caption() == "10–20 s"
+        player.go_live()
+        assert not player.clock.isActive() and not player.caption()
+        np.testing.assert_array_equal(console.image._shown, bright_image())
 
 
 def test_latency_is_taken_when_the_image_is_painted(

@@ -35,7 +35,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     volume = np.full((*SHAPE, 2), 1000.0, np.float32)
     volume[4, 5, 6, 1] = 9000.0
     nib.save(nib.Nifti1Image(volume, np.diag([2.0, 2.0, 3.0, 1.0])), images / "bsrem.nii.gz")
-    about = {"unit": "Bq/mL", "patient_position": "HFS"}
+    about = {
+        "unit": "Bq/mL",
+        "patient_position": "HFS",
+        "corrections": {"decay": True, "scatter": False},
+    }
     (images / "bsrem.json").write_text(json.dumps(about), encoding="utf-8")
     return root
 

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from daq.cli import main
 from daq.cli.commands.export import IMAGE_FORMATS, SUFFIXES
 from daq.folder.listing.manifest import verify
+from daq.folder.region_file import write_regions
 from gui.app.window import ConsoleWindow
 from gui.stored.export_formats import EXPORTS
 from gui.stored.run_desk import END_REPLAY, REPLAY, SCAN_WORDS, RunDesk
 from gui.stored.run_list import COLUMNS
 from gui.stored.runs_page import RunsPage
+from gui.stored.sign_dialog import SignDialog
 from hw.messages.endpoints import Endpoints
+from hw.regions import Sphere
 from recon.exchange.images.formats import WRITERS
 from rigs.gui.feeder import Feeder, Script
 
@@ -59,6 +63,35 @@ def test_each_export_has_a_new_name_and_the_words_say_where(
     monkeypatch.setattr(desk, "ask_which", lambda *_, **__: "")
     desk.buttons["Export…"].click()
     assert not desk.worker.busy
+
+
+def test_a_report_of_a_stored_image_has_signature_corrections_and_regions(
+    page: RunsPage, runs: Path, pump: Pump, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    regions = [Sphere("lesion", (20.0, 16.0, 18.0), 12.0), Sphere("far", (900.0, 0.0, 0.0), 12.0)]
+    write_regions(runs / "monday", regions)
+    desk = choose(page, "monday")
+    monkeypatch.setattr(desk, "ask_signature", lambda *_: ("M. Tanaka", "no motion"))
+    press(desk, "Sign…", pump)
+    pump(lambda: page.image.path is not None, bound_s=30)
+    place = tmp_path / "monday.pdf"
+    monkeypatch.setattr(desk, "ask_file", lambda *_: str(place))
+    assert press(desk, "Report…", pump) == f"✓ report of monday: {place}"
+    assert place.read_bytes().startswith(b"%PDF-")
+    assert main(["analyse", str(page.image.path), "--regions"]) == 0
+    text = capsys.readouterr().out
+    assert "reviewed by M. Tanaka at" in text and "no motion" in text
+    assert "not corrected" in text and "scatter" in text and "lesion" in text
+    assert "Not measured: region far" in text
+
+
+def test_nobody_signs_without_a_name(page: RunsPage) -> None:
+    dialog = SignDialog("Who?", page)
+    dialog.note.setPlainText("no motion")
+    assert not dialog.sign.isEnabled()
+    dialog.who.setText("M. Tanaka")
+    assert dialog.sign.isEnabled()
 
 
 def test_a_copy_is_made_and_the_list_says_so(

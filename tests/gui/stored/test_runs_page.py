@@ -87,12 +87,12 @@ def test_a_run_is_decided_and_signed_by_a_job(
     assert not page.desk.buttons["Keep"].isEnabled()
     assert page.desk.buttons["Cancel"].isEnabled()
     pump(lambda: page.desk.words.toolTip() == "✓ review of tuesday: done", bound_s=30)
-    monkeypatch.setattr(page.desk, "ask", lambda *_: "M. Tanaka")
+    monkeypatch.setattr(page.desk, "ask_signature", lambda *_: ("M. Tanaka", "no motion"))
     page.desk.buttons["Sign…"].click()
     pump(lambda: not page.desk.worker.busy, bound_s=30)
     review = read_review(runs / "tuesday")
     assert review is not None
-    assert (review.verdict, review.reviewed_by) == ("keep", "M. Tanaka")
+    assert (review.verdict, review.reviewed_by, review.note) == ("keep", "M. Tanaka", "no motion")
     pump(lambda: "keep ✓" in [page.table.item(r, 3).text() for r in range(2)], bound_s=30)
 
 

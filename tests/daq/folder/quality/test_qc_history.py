@@ -44,9 +44,9 @@ def kept(root: Path, *results: QcResult) -> Path:
         (of(0.5), "valid", "valid, 30 min old"),
         (of(23.9), "valid", "valid, 24 h old"),
         (of(24.1), "overdue", "24 h old: one is due every 24 h"),
-        (of(72), "overdue", "3 days old: one is due every 24 h"),
+        (of(72), "overdue", "3 d old: one is due every 24 h"),
         (of(2, ctr_ps=500), "failed", "failed: CTR; 2 h old"),
-        (of(50, ctr_ps=500), "failed", "failed: CTR; 2 days old, overdue (every 24 h)"),
+        (of(50, ctr_ps=500), "failed", "failed: CTR; 2 d old, overdue (every 24 h)"),
         (of(2, reason="few"), "incomplete", "incomplete: Crystals not measured; 2 h old"),
     ],
 )
