@@ -61,8 +61,8 @@ SETTLE_S = 5.0
 """So long after a restart frames are put back into their order."""
 
 MIN_FREE_BYTES = 256 * 2**20
-MODULE_ENTRIES = 200
 LOST = "incomplete: a source was lost during the run"
+MODULE_ENTRIES = 200
 """Of what link processes report, in 10 s: a fault of all modules at once has an entry for each."""
 
 OnEnd = Callable[[bool, str], None]

@@ -14,6 +14,8 @@ from hw.notices.catalogue import catalogue
 
 ROW_PX = 24
 MOST_PX = 260
+LEAST_PX = 4 * ROW_PX
+"""A low screen shows this much, and the rest by scrolling."""
 COLUMNS = (
     mark("priority"),
     mark("alarm"),
@@ -72,7 +74,9 @@ class AlarmList(Panel):
         self.table.resizeRowsToContents()
         header_px = self.table.horizontalHeader().height()
         rows_px = sum(self.table.rowHeight(row) for row in range(self.table.rowCount()))
-        self.table.setFixedHeight(min(header_px + rows_px + 4, MOST_PX))
+        wanted_px = min(header_px + rows_px + 4, MOST_PX)
+        self.table.setMaximumHeight(wanted_px)
+        self.table.setMinimumHeight(min(wanted_px, LEAST_PX))
 
 
 def _row(alarm: Alarm) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ class JournalPanel(Panel):
         self.table.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
         self.table.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setVerticalScrollMode(QtWidgets.QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.table.setMinimumHeight(70)
+        self.table.setMinimumHeight(52)
         header = self.table.horizontalHeader()
         modes = QtWidgets.QHeaderView.ResizeMode
         header.setMinimumSectionSize(20)

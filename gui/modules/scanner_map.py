@@ -36,7 +36,7 @@ class ModuleGrid(QtWidgets.QWidget):
         self._plain = QtGui.QColor(theme.RAISED)
         table = pg.colormap.get("viridis").getLookupTable(nPts=64, alpha=False)
         self.brushes = [QtGui.QBrush(QtGui.QColor(*map(int, row))) for row in table]
-        self.setMinimumHeight(60)
+        self.setMinimumHeight(44)
         self.setMouseTracking(True)
 
     def show_modules(self, telemetry: Telemetry, levels: list[float], plain: str) -> None:

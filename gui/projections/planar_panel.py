@@ -41,7 +41,7 @@ class ProjectionPanel(PicturePanel):
         self.whole = ProjectionView(tr("Since the start"))
         self.recent = ProjectionView(tr("Lately"))
         self.facts = ProjectionFacts()
-        pictures = QtWidgets.QHBoxLayout()
+        pictures = QtWidgets.QVBoxLayout()  # a camera is as wide as high or wider
         pictures.addWidget(self.whole, 1)
         pictures.addWidget(self.recent, 1)
         row = QtWidgets.QHBoxLayout()
@@ -52,7 +52,7 @@ class ProjectionPanel(PicturePanel):
 
     def _side(self) -> QtWidgets.QWidget:
         side = QtWidgets.QWidget()
-        side.setFixedWidth(214)
+        side.setFixedWidth(200)
         column = QtWidgets.QVBoxLayout(side)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)

@@ -122,7 +122,7 @@ class SpectrumPanel(Panel):
             ),
         )
         self.plot = CalmPlot(x_range=(0, ENERGY_SHOWN_KEV))
-        self.plot.setMinimumHeight(96)
+        self.plot.setMinimumHeight(84)
         self.plot.getAxis("bottom").setTicks([PET_TICKS])
         self._outside = self.plot.add_histogram(theme.FAINT)
         self._inside = self.plot.add_histogram(theme.SINGLES)
@@ -209,7 +209,7 @@ class TimingPanel(Panel):
             ),
         )
         self.plot = CalmPlot(x_range=(-10, 10))
-        self.plot.setMinimumHeight(96)
+        self.plot.setMinimumHeight(84)
         self._delayeds = self.plot.add_histogram(theme.RANDOMS, style="dot")
         self._prompts = self.plot.add_histogram(theme.PROMPTS)
         self._low = self.plot.add_marker(theme.TEXT, "−τ", side=1.0)

@@ -56,7 +56,7 @@ class SortingPanel(Panel):
         self.table = WindowTable()
         self.body.addWidget(self.table)
         self.setSizePolicy(
-            QtWidgets.QSizePolicy.Policy.Preferred, QtWidgets.QSizePolicy.Policy.Fixed
+            QtWidgets.QSizePolicy.Policy.Preferred, QtWidgets.QSizePolicy.Policy.Maximum
         )
 
     def _grid(self) -> QtWidgets.QLayout:

@@ -11,11 +11,13 @@ from gui.sorting.settings_words import energy_text, window_sentence
 from hw.messages.sort_settings import EnergyWindow
 
 ROW_PX, MOST_ROWS = 16, 4
+LEAST_PX = 3 * ROW_PX - 1
+"""A low screen shows the heading and two rows, and the others by scrolling."""
 HEADINGS = (mark("window"), "keV", mark("singles, k/s"))
 
 
 class WindowTable(QtWidgets.QTableWidget):
-    """One row per window; hidden if there is none. More than four rows can be scrolled."""
+    """One row per window; hidden if there is none. What has no room can be scrolled to."""
 
     def __init__(self) -> None:
         super().__init__(0, len(HEADINGS))
@@ -55,7 +57,9 @@ class WindowTable(QtWidgets.QTableWidget):
         self.setRowCount(len(windows))
         for row, window in enumerate(windows):
             self._fill(row, window)
-        self.setFixedHeight(ROW_PX * (1 + min(len(windows), MOST_ROWS)) + 2)
+        rows_px = ROW_PX * (1 + min(len(windows), MOST_ROWS)) + 2
+        self.setMaximumHeight(rows_px)
+        self.setMinimumHeight(min(rows_px, LEAST_PX))
         self.setHidden(not windows)
 
     def _fill(self, row: int, window: EnergyWindow) -> None:
