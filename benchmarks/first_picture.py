@@ -26,6 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = "demo --headless --duration 20 --seed 7"
+UNIT = "Bq/mL"
 TOLD = re.compile(r"tomoshibi: (\w[\w ]*: [\d.]+ s|set up in .*)|first image .*|real .*")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 SECURITY = "deb http://deb.debian.org/debian-security {0}-security main\n"
@@ -80,11 +81,20 @@ def turn(bare: Path, commit: str, *, only_setup: bool) -> dict[str, float]:
                 if found := TOLD.search(line):
                     told[found.group(0)] = round(time.monotonic() - begin, 1)
         told["end"] = round(time.monotonic() - begin, 1)
+        unit = "" if only_setup else unit_of_the_image(tree / "root/tomoshibi/runs")
     finally:
         run("rm", "--recursive", "--force", "--one-file-system", tree)
     if p.returncode:
         raise SystemExit(f"{commit}: the start ended with status {p.returncode} after {told}")
+    if commit == "HEAD" and unit not in ("", UNIT):
+        raise SystemExit(f"{commit}: the image is in {unit}, not in {UNIT}")
     return told
+
+
+def unit_of_the_image(runs: Path) -> str:
+    """Return the unit that the live image of the only run states."""
+    (about,) = runs.glob("*/live.json")
+    return str(json.loads(about.read_text(encoding="utf-8"))["unit"])
 
 
 def main() -> None:

@@ -66,6 +66,11 @@ def test_the_final_image_has_its_hottest_voxel_at_the_point_source(finished):
     assert np.abs(hottest - centre)[1:].max() <= 1.5  # across the two blocks: voxels of 1 mm
 
 
+def test_the_image_of_the_shipped_scanner_is_in_becquerels(finished):
+    about = json.loads(Path(finished["run"], "live.json").read_text(encoding="utf-8"))
+    assert about["unit"] == "Bq/mL"
+
+
 def test_live_equals_replay_to_the_bit(finished):
     done = cli("replay", finished["run"], "--verify", "--json")
     verdict = json.loads(done.stdout.splitlines()[-1])
