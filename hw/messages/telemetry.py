@@ -67,7 +67,7 @@ class Interruption(msgspec.Struct, kw_only=True, frozen=True):
     """A time without data in a run whose acquisition or source was away.
 
     at_s : detector time of what came last before it; away_s : how long nothing came
-    why : in English; ``id`` and ``values`` as in JournalLine, "" in runs of before
+    why : in English; ``id`` and ``values`` as in JournalLine, "" in runs of earlier versions
     """
 
     at_s: Finite
