@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daq.folder.calibration_set import Source, Status, new_set, save_set
+from daq.folder.calibration_set import FactorySource, Status, new_set, save_set
 from daq.replay.sort_again import resort
 from recon import open_run
 
@@ -34,7 +34,9 @@ found = np.where(count >= 50, Status.FITTED, Status.NOT_CALIBRATED)
 own = new_set(
     "own-gains",
     run.scanner,
-    sources=(Source(quantity="gain", run=run.name, raw_hash="", method="mean near 511 keV"),),
+    sources=(
+        FactorySource(quantity="gain", run=run.name, raw_hash="", method="mean near 511 keV"),
+    ),
     values={"gain": 511.0 / peak},
     statuses={"gain": found},
 )

@@ -9,12 +9,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from rigs.frames_factory import RUN_TAG, ModuleSender, single_words
 
+from coincidence.events import WINDOW_SHIFT
 from daq.errors import StorageError
 from daq.folder import listmode_log as listmode
 from daq.folder import singles_log
-from hw.wire.block_layout import BlockKind
 from daq.folder.listmode_log import ListmodeHash, ListmodeReader, ListmodeWriter
 from daq.folder.run_config import RunConfig, default_settings
 from daq.folder.run_folder import run_config
@@ -24,8 +23,9 @@ from daq.service.run import Run
 from hw.messages.sort_settings import SettingsError
 from hw.physics.energy_windows import spect_windows
 from hw.scanner.description import Scanner
+from hw.wire.block_layout import BlockKind
 from hw.wire.protocol import FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
-from coincidence.events import WINDOW_SHIFT
+from rigs.frames_factory import RUN_TAG, ModuleSender, single_words
 
 PERIODS = 5
 PAIRS, PHOTONS = 150, 400  # of each period; photons: of each module and period

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from rigs.line_journal import told as lines_told
-
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rigs.frames_factory import RUN_TAG, ModuleSender
-from rigs.spect_frames import SpectRun, spect_run
-from rigs.spect_presets import COLUMNS, HEAD, as_toml
 
 from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT, angles_of_singles
 from daq.folder import singles_log
-from hw.wire.block_layout import BlockKind
 from daq.folder.run_config import ANY_ENERGY, RunConfig, check_fits, default_settings
 from daq.folder.singles_log import SinglesReader
 from daq.path.takers import projections
 from daq.replay.sort_again import resort, verify
 from daq.service.run import Run
 from daq.service.watching.watch import RunWatch
+from hw.messages.counters import COUNTERS
 from hw.messages.sort_settings import SettingsError, SortSettings
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import parse_scanner
 from hw.wire.angle_words import pack_angle_words
-from hw.messages.counters import COUNTERS
+from hw.wire.block_layout import BlockKind
+from rigs.frames_factory import RUN_TAG, ModuleSender
+from rigs.line_journal import told as lines_told
+from rigs.spect_frames import SpectRun, spect_run
+from rigs.spect_presets import COLUMNS, HEAD, as_toml
 
 TEXTS = {"head": as_toml(HEAD), "columns": as_toml(COLUMNS)}
 
