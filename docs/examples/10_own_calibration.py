@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daq.folder.calibration_set import FactorySource, Status, new_set, save_set
+from daq.folder.calibration_set import SourceRun, Status, new_set, save_set
 from daq.replay.sort_again import resort
 from recon import open_run
 
@@ -34,9 +34,7 @@ found = np.where(count >= 50, Status.FITTED, Status.NOT_CALIBRATED)
 own = new_set(
     "own-gains",
     run.scanner,
-    sources=(
-        FactorySource(quantity="gain", run=run.name, raw_hash="", method="mean near 511 keV"),
-    ),
+    sources=(SourceRun(quantity="gain", run=run.name, raw_hash="", method="mean near 511 keV"),),
     values={"gain": 511.0 / peak},
     statuses={"gain": found},
 )
