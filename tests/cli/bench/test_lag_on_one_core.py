@@ -1,4 +1,4 @@
-"""What benchmarks/lag_on_one_core.py makes of telemetry and summary."""
+"""What benchmarks/reliability/lag_on_one_core.py makes of telemetry and summary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "lag_on_one_core.py"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "reliability" / "lag_on_one_core.py"
 SUMMARY = {
     "activity_MBq": 0.2,
     "start_to_first_image_s": 6.25,

@@ -1,6 +1,6 @@
 """How far emulated time falls behind with the whole chain on one core (docs/install.md).
 
-    python benchmarks/lag_on_one_core.py [--runs 5] [--duration 30] [--write docs/install.md]
+    python benchmarks/reliability/lag_on_one_core.py [--runs 5] [--duration 30] [--write docs/install.md]
 
 Each run is a `tomoshibi demo --headless` under `taskset`, at the activity that it chooses for
 itself. Its telemetry is read from outside that core, where there is another. Printed, one JSON
@@ -31,7 +31,7 @@ from daq.client.client import DisplayClient
 from daq.client.register import running_systems
 from hw.messages.endpoints import Endpoints
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MARK = "lag-on-one-core"
 START_S = 5.0
 """Detector time in which processes still start: what only the start costs lies in it."""
