@@ -1,6 +1,6 @@
 """How far emulated time falls behind with the whole chain on one core (docs/install.md).
 
-    python benchmarks/reliability/lag_on_one_core.py [--runs 5] [--duration 30] [--write docs/install.md]
+    python benchmarks/reliability/lag_on_one_core.py [--runs 5] [--duration 30] [--write PAGE]
 
 Each run is a `tomoshibi demo --headless` under `taskset`, at the activity that it chooses for
 itself. Its telemetry is read from outside that core, where there is another. Printed, one JSON
