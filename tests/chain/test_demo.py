@@ -67,7 +67,8 @@ def test_the_final_image_has_its_hottest_voxel_at_the_point_source(finished):
 
 
 def test_the_image_of_the_shipped_scanner_is_in_becquerels(finished):
-    about = json.loads(Path(finished["run"], "live.json").read_text(encoding="utf-8"))
+    image = Path(finished["images"]["final"])
+    about = json.loads(image.with_name("live.json").read_text(encoding="utf-8"))
     assert about["unit"] == "Bq/mL"
 
 

@@ -88,8 +88,10 @@ def test_the_emulator_keeps_real_time_over_real_sockets():
     config = EmulatorConfig(scanner="bench2", phantom="point", activity_Bq=2e5)
     pacing = measure_pacing(config, duration_s=1.0)
     assert pacing.detector_s == pytest.approx(1.0, abs=0.02)
-    # the process is scheduled within a few ms on an idle machine; this one may be a busy one
-    assert pacing.error == pytest.approx(0.0, abs=0.2)
+    # Half is far from "as fast as it can" (ten times faster), and bears a receiver that waits for
+    # a processor; to be slower than real time is allowed to a machine that says so.
+    assert pacing.wall_s > 0.5 * pacing.detector_s
+    assert pacing.wall_s < pacing.detector_s + pacing.max_lag_s + 1.0
     assert pacing.singles_per_wall_s / pacing.singles_per_detector_s == pytest.approx(
         1 + pacing.error
     )
