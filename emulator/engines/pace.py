@@ -8,6 +8,7 @@ not count; a share of the processors is left to acquisition, imager and console.
 from __future__ import annotations
 
 import os
+import statistics
 import time
 
 import msgspec
@@ -17,10 +18,10 @@ from emulator.engines.emulation import Emulation
 from emulator.engines.instrument import Instrument
 from emulator.slices import PERIOD_S
 
-MEASURED_S = 0.08
+MEASURED_S = 0.15
 """Processor time spent at each of the two activities."""
 
-FEWEST_SLICES, MOST_SLICES = 3, 40
+FEWEST_SLICES, MOST_SLICES = 5, 80
 SHARE_OF_ONE = 0.12
 """Of a single processor that all processes share."""
 
@@ -80,15 +81,19 @@ def followed_Bq(config: EmulatorConfig, instrument: Instrument, *, cores: int) -
 
 
 def _load(config: EmulatorConfig, instrument: Instrument, activity_Bq: float) -> float:
-    """Return how much of a processor the emulation of an activity takes in real time."""
+    """Return how much of a processor the emulation of an activity takes in real time.
+
+    The median of slices: what other processes do to a few of them does not count.
+    """
     emulation = Emulation(instrument, activity_Bq=activity_Bq, seed=config.seed)
-    began, slices = time.thread_time(), 0
-    while slices < FEWEST_SLICES or (
-        time.thread_time() - began < MEASURED_S and slices < MOST_SLICES
+    spent_s: list[float] = []
+    while len(spent_s) < FEWEST_SLICES or (
+        sum(spent_s) < MEASURED_S and len(spent_s) < MOST_SLICES
     ):
-        emulation.digitize(emulation.emulate_slice(slices))
-        slices += 1
-    return (time.thread_time() - began) / (slices * PERIOD_S)
+        began = time.thread_time()
+        emulation.digitize(emulation.emulate_slice(len(spent_s)))
+        spent_s.append(time.thread_time() - began)
+    return statistics.median(spent_s) / PERIOD_S
 
 
 def rounded_down(activity_Bq: float) -> float:
