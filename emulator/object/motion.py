@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import ConvexHull
+import scipy  # its submodule spatial is imported where it is first used
 
 from emulator.config import EmulationError
 from emulator.object.phantom import Phantom
@@ -198,4 +198,4 @@ def _hull(phantom: Phantom) -> npt.NDArray[np.float64]:
     ends = np.concatenate([np.stack([first, iy, iz], 1), np.stack([last, iy, iz], 1)])
     corner = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
     points = (ends[:, None, :] + corner).reshape(-1, 3) * phantom.voxel_mm + phantom.origin_mm
-    return np.asarray(points[ConvexHull(points).vertices])
+    return np.asarray(points[scipy.spatial.ConvexHull(points).vertices])

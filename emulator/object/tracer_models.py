@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.integrate import cumulative_trapezoid
+import scipy  # its submodule integrate is imported where it is first used
 
 from emulator.config import EmulationError
 
@@ -63,7 +63,9 @@ def tissue_curve(minutes: Curve, rates: tuple[float, float, float, float]) -> Cu
 
 def _convolved(minutes: Curve, curve: Curve, rate: float) -> Curve:
     """Return the curve's convolution with e^(−rate·t)."""
-    integral = cumulative_trapezoid(curve * np.exp(rate * minutes), minutes, initial=0.0)
+    integral = scipy.integrate.cumulative_trapezoid(
+        curve * np.exp(rate * minutes), minutes, initial=0.0
+    )
     return np.asarray(integral * np.exp(-rate * minutes))
 
 

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
+import scipy  # its submodule optimize is imported where it is first used
 from scipy.special import loggamma
 
 from hw.physics.constants import ELECTRON_REST_KEV
@@ -71,4 +71,4 @@ def positron_endpoint_keV(mean_keV: float, daughter_z: int) -> float:
     def excess(endpoint_keV: float) -> float:
         return mean_energy_keV(endpoint_keV, daughter_z, positron=True) - mean_keV
 
-    return float(brentq(excess, 1.3 * mean_keV, 4.0 * mean_keV, xtol=1e-4))
+    return float(scipy.optimize.brentq(excess, 1.3 * mean_keV, 4.0 * mean_keV, xtol=1e-4))

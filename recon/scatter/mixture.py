@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
+import scipy  # its submodule optimize is imported where it is first used
 
 from hw.arrays import F8, Records
 from hw.physics.constants import ELECTRON_REST_KEV
@@ -152,7 +152,7 @@ def fit_mixture(
         found = spectra(simulation, arriving, fwhm_511=fwhm, gain=gain)
         return _fitted(both[used], _templates(found)[:, used], background[used])[0]
 
-    best = optimize.minimize(
+    best = scipy.optimize.minimize(
         badness,
         np.array([1.0, 1.0]),
         method="Nelder-Mead",
@@ -225,7 +225,7 @@ def _fitted(counts: F8, templates: F8, background: F8) -> tuple[float, F8]:
     expected = n
     for _ in range(_REWEIGHTED):
         sigma = _sigma(expected)
-        numbers, rest = optimize.nnls((flat / sigma).T, (n - b) / sigma)
+        numbers, rest = scipy.optimize.nnls((flat / sigma).T, (n - b) / sigma)
         expected = numbers @ flat + b
     return float(rest**2), np.asarray(numbers)
 

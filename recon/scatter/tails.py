@@ -22,7 +22,8 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage, optimize
+import scipy  # its submodule optimize is imported where it is first used
+from scipy import ndimage
 
 from coincidence.events import COINCIDENCE
 from hw.arrays import F8, I8, Records
@@ -146,7 +147,7 @@ def solve(seen: F8, scatter: F8, random: F8) -> TailFit:
     least = 1e-6
     if slope(least) <= 0 or slope(most * 10) >= 0:
         return TailFit(0.0, math.inf, *whole)
-    scale = float(optimize.brentq(slope, least, most * 10, xtol=1e-6))
+    scale = float(scipy.optimize.brentq(slope, least, most * 10, xtol=1e-6))
     expected = scale * s + r
     spread = float(((n - expected) ** 2 / expected).sum() / max(len(s) - 1, 1))
     sigma = math.sqrt(max(spread, 1.0) / float((s**2 / expected).sum()))
