@@ -1,7 +1,10 @@
 """An hour or a day of one run: memory, descriptors, threads, latency (docs/reliability.md).
 
     python benchmarks/reliability/soak.py [--minutes 60] [--activity-MBq 0.1]
-        [--write docs/reliability.md --mark soak] [-- OPTIONS OF demo]
+        [--write docs/reliability.md --mark soak] [--samples FILE] [-- OPTIONS OF demo]
+
+`--samples` keeps every sample, for `curves.py`. Of the imager's memory it is told what kind it is
+(`memory_kinds.py`).
 
 With `-- --fast` time runs as fast as the machine can: a day in less than an hour, of a source so
 weak that its log is bounded. Prints one JSON object: per process, in each tenth of the run, the
@@ -22,6 +25,7 @@ from typing import Any
 
 import psutil
 from demo_run import Demo
+from memory_kinds import by_kind
 
 from daq.cli.marked_page import markdown_table, write_between_marks
 from daq.client.client import DisplayClient
@@ -39,11 +43,14 @@ def sampled(demo: Demo) -> Samples:
     while not demo.ended:
         if display is None and demo.endpoint:
             display = DisplayClient(Endpoints(demo.endpoint))
-        with contextlib.suppress(psutil.Error):
+        with contextlib.suppress(psutil.Error, OSError):
             for name, process in demo.family().items():
                 found[f"{name} MiB"].append(process.memory_info().rss / 2**20)
                 found[f"{name} descriptors"].append(process.num_fds())
                 found[f"{name} threads"].append(process.num_threads())
+                if name == "imager":
+                    for kind, MiB in by_kind(process.pid).items():
+                        found[f"imager {kind} MiB"].append(MiB)
         telemetry = display.telemetry(timeout_s=0.2) if display else None
         image = display.image() if display else None
         if telemetry and telemetry.state == "running" and image is not None:
@@ -81,6 +88,7 @@ def main() -> None:
     parser.add_argument("--activity-MBq", type=float, default=0.1)
     parser.add_argument("--write", type=Path, help="page with the marks of the table")
     parser.add_argument("--mark", default="soak")
+    parser.add_argument("--samples", type=Path, help="keep every sample here, as JSON")
     parser.add_argument("further", nargs="*", help="options of demo")
     options = parser.parse_args()
     given = ["--duration", str(60 * options.minutes), "--activity-MBq", str(options.activity_MBq)]
@@ -101,6 +109,9 @@ def main() -> None:
         "condition": "; ".join([result["condition"], *result["conditions"]]),
         "latency_ms": result["images"]["latency_ms"],
     }
+    if options.samples:
+        kept = {**found, "every_s": EVERY_S, "samples": samples}
+        options.samples.write_text(json.dumps(kept), encoding="utf-8")
     print(json.dumps(found), flush=True)
     if options.write:
         command = f"python benchmarks/reliability/soak.py --minutes {options.minutes:g}"

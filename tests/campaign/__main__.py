@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("--most-faults", type=int, default=3, metavar="N", help="in one run")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--write", type=Path, metavar="DOC", help="put the table into a document")
+    parser.add_argument("--mark", default="campaign", help="of the table in that document")
     options = parser.parse_args()
     print(f"seed {options.seed}", file=sys.stderr)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end the scene's processes, too
@@ -46,7 +47,7 @@ def main() -> int:
         options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
     print(as_table(found))
     if options.write:
-        write_between_marks(options.write, "campaign", as_table(found))
+        write_between_marks(options.write, options.mark, as_table(found))
     return 1 if found["findings"] else 0
 
 

@@ -1,6 +1,7 @@
-"""What the daq said is on the disk, while the run went on: every byte of it must be there after.
+"""What the daq said is on the disk, while the run went on: all of it must be there after.
 
-The daq tells the sources (`OnDisk`) and the displays (`not_on_disk_bytes`) from the same figure.
+It is known twice: from the daq's word to the sources (`OnDisk`), on which they let go of frames, as
+it passed the tap; and from its word to the displays (`not_on_disk_bytes`), byte by byte.
 """
 
 from __future__ import annotations
@@ -9,7 +10,47 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from campaign.block_file import BlockFile, Frame, frames_in, read_blocks, refused_in
+from campaign.tap import Mark
 from daq.client.client import DisplayClient
+
+
+def acknowledged(frames: list[Frame], marks: dict[int, set[Mark]]) -> list[Frame]:
+    """Return what was told to be safe of the frames that a source sent, in that order.
+
+    A mark names a module's newest frame on the disk: it, and all that the module sent before it. Of
+    a frame that came twice the first counts, for it was that which may have been lost.
+    """
+    found = []
+    for module, told in marks.items():
+        own = [frame for frame in frames if frame.module == module]
+        first: dict[Mark, int] = {}
+        for place, frame in enumerate(own):
+            first.setdefault((frame.sequence, frame.period), place)
+        found += own[: max((first[mark] + 1 for mark in told if mark in first), default=0)]
+    return found
+
+
+def check_acknowledged(run: Path, handed_on: list[Frame], marks: dict[int, set[Mark]]) -> list[str]:
+    """Look for each sound frame that was told to be on the disk: in the raw log or, where the daq
+    took it to be wrong, among the refused. Nothing excuses one that is missing.
+    """
+    there = set(frames_in(_log(run / "raw.tmraw")))
+    for path in run.glob("refused*.tmraw"):
+        there |= set(refused_in(_log(path)))
+    missing = set(acknowledged(handed_on, marks)) - there
+    if not missing:
+        return []
+    first = min(missing, key=lambda frame: (frame.module, frame.period))
+    what = f"{len(missing)} frames that the sources were told to be on the disk are not there"
+    return [f"{what}, the first is number {first.sequence} of module {first.module}"]
+
+
+def _log(path: Path) -> BlockFile:
+    try:
+        return read_blocks(path)
+    except OSError:
+        return BlockFile([], 0)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from typing import Any
 
 import crc32c
 
-HEAD, FRAMES, PROMPTS, DELAYEDS, END, TRUTH = 1, 2, 3, 4, 9, 10
+HEAD, FRAMES, PROMPTS, DELAYEDS, END, TRUTH, REFUSED = 1, 2, 3, 4, 9, 10, 11
 _BLOCK = struct.Struct("<4sHHIIQII")
 _FRAME = struct.Struct("<4sBBHIIIIQIIIhHHHIII")
+_REFUSED = struct.Struct("<qqqII")
 _TRUTH_FRAME = struct.Struct("<HHIQII")
 
 
@@ -30,13 +31,17 @@ class Block:
 
 @dataclass(frozen=True)
 class Frame:
-    """What the header of a data frame says; ``sound``: whether its checksum is right."""
+    """What the header of a data frame says; ``sound``: whether its checksum is right.
+
+    crc : its checksum, 0 where only the truth of it is known
+    """
 
     module: int
     sequence: int
     period: int
     words: int
     sound: bool = True
+    crc: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,16 +76,30 @@ def read_blocks(path: Path) -> BlockFile:
 
 def frames_in(log: BlockFile) -> list[Frame]:
     """Return all data frames of a raw log in order."""
-    return [frame for b in log.blocks if b.kind == FRAMES for frame in _frames(b.payload)]
+    return [frame for b in log.blocks if b.kind == FRAMES for frame in frames_of(b.payload)]
 
 
-def _frames(payload: bytes) -> Iterator[Frame]:
+def refused_in(log: BlockFile) -> list[Frame]:
+    """Return all data frames of a log of refused ones: each stands behind its own record."""
+    found = []
+    for block in log.blocks:
+        at = 0
+        while block.kind == REFUSED and at + _REFUSED.size <= len(block.payload):
+            length = _REFUSED.unpack_from(block.payload, at)[3]
+            at += _REFUSED.size
+            found += list(frames_of(block.payload[at : at + length]))
+            at += length
+    return found
+
+
+def frames_of(payload: bytes) -> Iterator[Frame]:
+    """Return the frames that stand one behind the other."""
     at = 0
     while at + _FRAME.size <= len(payload):
         magic, _, _, module, sequence, period, _, words, *_, crc = _FRAME.unpack_from(payload, at)
         body = payload[at + _FRAME.size : at + _FRAME.size + 8 * words]
         own = crc32c.crc32c(body, crc32c.crc32c(payload[at : at + 60]))
-        yield Frame(module, sequence, period, words, magic == b"TMSB" and own == crc)
+        yield Frame(module, sequence, period, words, magic == b"TMSB" and own == crc, crc)
         at += _FRAME.size + 8 * words
 
 

@@ -21,7 +21,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from campaign.acknowledged import acknowledged, check_acknowledged
 from campaign.block_file import Frame, frames_in, hash_of_pairs, read_blocks, true_frames
+from campaign.tap import Mark, Passed
 
 LOST = "lost: "
 """So begins a finding about data; any other is about what was told, or left behind."""
@@ -36,21 +38,34 @@ RECOVERED_S = 60.0
 _NUMBER = re.compile(r"[0-9][0-9,.]*")
 
 
-def check_run(folder: Path, truths: list[Path], *, faults: int = 0) -> list[str]:
+def check_run(
+    folder: Path, truths: list[Path], *, passed: Passed | None = None, faults: int = 0
+) -> list[str]:
     """Return what is wrong with a closed run.
 
     truths : what its sources say they sent
+    passed : what the tap noted between them and the daq
     faults : how many things were done to it: each may be alarmed once by each process
     """
     summary = object_in(folder / "summary.json")
     if not summary:
         return ["there is no readable summary.json"]
     found = check_journal(folder / "journal.jsonl", summary, faults)
-    found += [f"{LOST}{words}" for words in check_raw(folder, summary, truths)]
+    tag = object_in(folder / "run.json").get("run_tag", 0)
+    handed_on, marks = (passed or Passed()).of(tag)
+    lacks = check_raw(folder, summary, truths, marks)
+    lacks += check_acknowledged(folder, handed_on, marks)
+    lacks += check_handed_on(folder, summary, handed_on) if not truths else []
+    found += [f"{LOST}{words}" for words in lacks]
+    found += check_reports(
+        summary, [r for r in (passed or Passed()).reports if r["run_tag"] == tag]
+    )
     return found + check_listmode(folder, summary)
 
 
-def check_raw(folder: Path, summary: dict[str, Any], truths: list[Path]) -> list[str]:
+def check_raw(
+    folder: Path, summary: dict[str, Any], truths: list[Path], marks: dict[int, set[Mark]]
+) -> list[str]:
     """Compare the raw log with the summary's sums and with what was sent."""
     try:
         log = read_blocks(folder / "raw.tmraw")
@@ -67,7 +82,46 @@ def check_raw(folder: Path, summary: dict[str, Any], truths: list[Path]) -> list
     if summary["conserved"] and counts["sent"] != counts["received"] + counts["lost"]:
         found.append(f"summary: frames do not close: {counts}")
     found += _gaps_in_numbers(frames, summary)
-    return found + _against_truth(frames, summary, truths)
+    return found + _against_truth(frames, summary, truths, marks)
+
+
+def check_handed_on(folder: Path, summary: dict[str, Any], handed_on: list[Frame]) -> list[str]:
+    """Modules keep no truth: what passed the tap is in the raw log, or told as lost. Where a
+    source or the run was cut off, only what was acknowledged can be asked for.
+    """
+    if _cut_off(summary):
+        return []
+    missing = len(set(handed_on) - set(frames_in(read_blocks(folder / "raw.tmraw"))))
+    lost = summary["frames"]["lost"] + summary["frames"].get("refused", 0)
+    return [f"{missing} frames were handed on and are not there; {lost} told"] * (missing > lost)
+
+
+def check_reports(summary: dict[str, Any], reports: list[dict[str, Any]]) -> list[str]:
+    """Where the books close, they are those of the sources' last words, as they passed the tap:
+    frames and events that modules counted, hits that they took in and that they were offered.
+    """
+    if not summary["conserved"]:
+        return []
+    told = {
+        "frames sent": summary["frames"]["sent"],
+        "events sent": summary["singles"]["emitted"] + summary["singles"]["other_words"],
+        "hits seen": summary.get("hits", {}).get("seen"),
+        "hits offered": summary.get("hits", {}).get("offered"),
+    }
+    names = ("frames_sent", "singles_emitted", "hits_seen", "hits_offered")
+    found = []
+    for (what, value), name in zip(told.items(), names, strict=True):
+        words = {tuple(report[name]) for report in reports if any(report.get(name) or ())}
+        counted = sum(max(0, number) for one in words for number in one)
+        if len(words) == 1 and value is not None and value != counted:
+            found.append(f"{LOST}summary: {value} {what}; the source counted {counted}")
+    return found
+
+
+def _cut_off(summary: dict[str, Any]) -> bool:
+    """Whether nobody knows all that was sent: a source, or the run, did not come to its end."""
+    died = any("source was restarted" in words for words in summary["conditions"])
+    return died or summary["condition"] == "incomplete"
 
 
 def _gaps_in_numbers(frames: list[Frame], summary: dict[str, Any]) -> list[str]:
@@ -90,20 +144,26 @@ def _nearest(series: list[set[int]], number: int) -> set[int]:
     return min(reversed(series), key=lambda one: abs(number - max(one, default=-1) - 1))
 
 
-def _against_truth(frames: list[Frame], summary: dict[str, Any], truths: list[Path]) -> list[str]:
-    kept = Counter((frame.module, frame.sequence, frame.words) for frame in frames)
-    sent = Counter(
-        (frame.module, frame.sequence, frame.words)
-        for path in truths
-        for frame in true_frames(path)
-    )
-    missing = sum((sent - kept).values())
+def _against_truth(
+    frames: list[Frame],
+    summary: dict[str, Any],
+    truths: list[Path],
+    marks: dict[int, set[Mark]],
+) -> list[str]:
+    """Of a run that was cut off, what its sources sent up to the last frame acknowledged."""
+    sent, due = Counter[_Key](), Counter[_Key]()
+    for path in truths:
+        of_source = true_frames(path)
+        sent.update(map(_key, of_source))
+        due.update(map(_key, acknowledged(of_source, marks)))
+    kept = Counter(map(_key, frames))
+    died = _cut_off(summary)
+    missing = sum(((due if died else sent) - kept).values())
     lost = summary["frames"]["lost"]
-    died = any("source was restarted" in words for words in summary["conditions"])
-    died = died or summary["condition"] == "incomplete"
     found = []
-    if missing > lost and not died:
-        found.append(f"{missing} frames that were sent are not in the raw log; {lost} are told")
+    if missing > lost:
+        what = "acknowledged" if died else "sent"
+        found.append(f"{missing} frames that were {what} are not in the raw log; {lost} are told")
     if summary["condition"] == "good" and missing:
         found.append(f"the run is called good, and lacks {missing} frames")
     if summary["conserved"] and len(truths) == 1:
@@ -116,6 +176,13 @@ def _against_truth(frames: list[Frame], summary: dict[str, Any], truths: list[Pa
         if emitted != singles["emitted"] + singles["other_words"]:
             found.append(f"summary: {singles['emitted']} singles emitted; truth: {emitted} words")
     return found
+
+
+_Key = tuple[int, int, int]
+
+
+def _key(frame: Frame) -> _Key:
+    return frame.module, frame.sequence, frame.words
 
 
 def check_journal(path: Path, summary: dict[str, Any], faults: int = 0) -> list[str]:
@@ -142,9 +209,10 @@ def _gaps(entries: list[dict[str, Any]]) -> list[str]:
 def _untold(entries: list[dict[str, Any]], summary: dict[str, Any]) -> list[str]:
     bad = [entry["text"] for entry in entries if entry["severity"] != "info"]
     found = []
-    if any(_MISSING.search(text) for text in bad):
-        return []  # the disk took no entries for a while, and the journal says so
-    if summary["frames"]["lost"] and not any("data frames" in text for text in bad):
+    by_number = any(_MISSING.search(text) for text in bad)  # the disk took no entries for a while
+    named = any("data frames" in text for text in bad)
+    named = named or (by_number and any("lost" in words for words in summary["conditions"]))
+    if summary["frames"]["lost"] and not named:
         found.append(f"{summary['frames']['lost']} frames lost, and no alarm says so")
     if summary["condition"] != "good" and not bad:
         found.append(f"{summary['condition']} ({summary['conditions']}), and no alarm at all")

@@ -41,6 +41,7 @@ class FirmwareScene(Scene):
         self.source = self._start(
             "emulate", "--preset", "bench2", "--phantom", "point", "--activity-MBq", "0.2",
             "--seed", str(self.seed), "--hits", str(self._windows),
+            at=self.tap.base,
         )  # fmt: skip
         return self.source
 
@@ -50,7 +51,7 @@ class FirmwareScene(Scene):
             word for m, plug in enumerate(self.plugs) for word in ("--port", f"{m}={plug.url}")
         ]
         where = ["--baud", "3000000", "--folder", str(self.folder / "link")]
-        self.link = self._start("link", "--preset", "bench2", *ports, *where)
+        self.link = self._start("link", "--preset", "bench2", *ports, *where, at=self.tap.base)
 
     def settle(self) -> None:
         """Besides: modules ready, their faults cleared and their bias on."""
@@ -116,7 +117,7 @@ class FirmwareScene(Scene):
         return thread
 
     def truths(self) -> list[Path]:
-        """Modules keep no truth of their frames: they number them."""
+        """Modules keep no truth of their frames: the tap has what was handed on, and they count."""
         return []
 
     def close(self) -> None:

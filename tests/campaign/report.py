@@ -16,6 +16,7 @@ COUNTS = {
     "lost": "lost",
     "other": "other findings",
 }
+TIMES = ("back after its end, p50", "max", "after its beginning, p50", "max")
 _PLACE = re.compile(r"/\S+/")
 
 
@@ -40,15 +41,17 @@ def by_kind(results: list[RunResult]) -> dict[str, dict[str, Any]]:
     kinds: dict[str, dict[str, Any]] = {}
     for result in results:
         for fault in result.faults:
-            row = kinds.setdefault(fault.kind, dict.fromkeys(COUNTS, 0) | {"times": []})
+            empty: dict[str, Any] = {"undone": [], "since": []}
+            row = kinds.setdefault(fault.kind, dict.fromkeys(COUNTS, 0) | empty)
             row["injected"] += 1
             row[_outcome(result.findings)] += 1
             row["told"] += bool(result.told and not result.findings)
-            row["times"] += [] if fault.recovery_s is None else [fault.recovery_s]
+            row["undone"] += [] if fault.recovery_s is None else [fault.recovery_s]
+            row["since"] += [] if fault.since_s is None else [fault.since_s]
     for row in kinds.values():
-        times = row.pop("times")
-        row["recovery_p50_s"] = round(statistics.median(times), 1) if times else None
-        row["recovery_max_s"] = round(max(times), 1) if times else None
+        for name, times in (("recovery", row.pop("undone")), ("since", row.pop("since"))):
+            row[f"{name}_p50_s"] = round(statistics.median(times), 1) if times else None
+            row[f"{name}_max_s"] = round(max(times), 1) if times else None
     return dict(sorted(kinds.items()))
 
 
@@ -68,11 +71,11 @@ def as_table(found: dict[str, Any]) -> str:
     lines = [
         f"{found['runs']} runs in {found['minutes']:.0f} minutes, seed {found['seed']}:",
         "",
-        f"| fault | {' | '.join(COUNTS.values())} | back after, p50 | max |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        f"| fault | {' | '.join(COUNTS.values())} | {' | '.join(TIMES)} |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, row in found["kinds"].items():
-        times = [row["recovery_p50_s"], row["recovery_max_s"]]
+        times = [row[f"{name}_{at}_s"] for name in ("recovery", "since") for at in ("p50", "max")]
         words = " | ".join("–" if time is None else f"{time:.1f} s" for time in times)
         counts = " | ".join(str(row[key]) for key in COUNTS)
         lines.append(f"| {name} | {counts} | {words} |")

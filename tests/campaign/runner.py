@@ -28,10 +28,15 @@ PAUSE_S = (0.0, 0.6)
 
 @dataclass
 class Injection:
-    """One fault of one run, and how long it took until data were recorded again."""
+    """One fault of one run, and how long it took until data were recorded again.
+
+    recovery_s : from when it began to be undone
+    since_s : from when it was injected
+    """
 
     kind: str
     recovery_s: float | None = None
+    since_s: float | None = None
 
 
 @dataclass
@@ -109,10 +114,12 @@ class Campaign:
     def _goes_on_after(self, kind: Kind, scene: Scene, result: RunResult) -> bool:
         time.sleep(self._rng.uniform(*PAUSE_S))
         scene.note_promise()
+        began_s = time.monotonic()
         injection, undone_s = self._inject(kind, scene, result)
         if not scene.goes_on(may_end=kind.ends_run):
             return False
-        injection.recovery_s = time.monotonic() - undone_s
+        now_s = time.monotonic()
+        injection.recovery_s, injection.since_s = now_s - undone_s, now_s - began_s
         return True
 
     def _inject(self, kind: Kind, scene: Scene, result: RunResult) -> tuple[Injection, float]:
@@ -150,7 +157,9 @@ class Campaign:
         result.condition = summary.get("condition", "")
         result.told = summary.get("frames", {}).get("lost", 0)
         found = checker.recover_where_told(scene.run)
-        found += checker.check_run(scene.run, scene.truths(), faults=len(result.faults))
+        found += checker.check_run(
+            scene.run, scene.truths(), passed=scene.tap.passed, faults=len(result.faults)
+        )
         log = scene.run / "raw.tmraw"
         broken = [words for one in scene.promises if (words := one.broken_in(log))]
         found += [f"{checker.LOST}{words}" for words in broken]

@@ -17,6 +17,7 @@ from typing import Any
 from campaign.acknowledged import Promise, promise_of
 from campaign.io_shim import IoShim
 from campaign.small_disk import SmallDisk
+from campaign.tap import Tap
 from daq.client.client import ClientError, ControlClient, DisplayClient
 from hw.messages.endpoints import Endpoints
 
@@ -47,6 +48,7 @@ class Scene:
         self.disk = SmallDisk(self.runs, image=folder / "runs.ext4")
         self.shim = IoShim(folder, under=self.runs)
         self.endpoints = Endpoints(f"ipc://{folder}/ipc")
+        self.tap = Tap(folder / "tap", folder / "ipc")
         self.started: list[subprocess.Popen[bytes]] = []
         self.sources = 0
         self.run = folder
@@ -56,8 +58,10 @@ class Scene:
         self.daq = self.start_daq()
         self.source = self.start_source()
 
-    def _start(self, *argv: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        argv = (sys.executable, "-m", "daq.cli", *argv, "--endpoint", self.endpoints.base)
+    def _start(
+        self, *argv: str, at: str = "", env: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        argv = (sys.executable, "-m", "daq.cli", *argv, "--endpoint", at or self.endpoints.base)
         with (self.folder / f"{len(self.started)}.log").open("wb") as log:
             process = subprocess.Popen(
                 argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env
@@ -108,18 +112,25 @@ class Scene:
         self.source = self._start(
             "emulate", "--preset", "bench2", "--phantom", "point", "--activity-MBq", "0.2",
             "--seed", str(self.seed + self.sources), "--truth", str(place),
+            at=self.tap.base,
         )  # fmt: skip
         return self.source
 
     def start_spare_source(self) -> subprocess.Popen[bytes]:
         """Start a source beside the one that sends."""
         return self._start(
-            "emulate", "--preset", "bench2", "--phantom", "point", "--activity-MBq", "0.2"
-        )
+            "emulate", "--preset", "bench2", "--phantom", "point", "--activity-MBq", "0.2",
+            at=self.tap.base,
+        )  # fmt: skip
 
     def start_imager(self) -> subprocess.Popen[bytes]:
         """Start a live imager."""
         return self._start("imager")
+
+    def share_of_image(self) -> float:
+        """Return the share of this run's events that the newest live image has; 0 without one."""
+        image = self.display.image(timeout_s=0.2)
+        return image.fraction_used if image and image.run == self.run.name else 0.0
 
     def status(self) -> dict[str, Any]:
         """Return the daq's status, {} where it does not answer."""
@@ -131,6 +142,7 @@ class Scene:
     def begin(self) -> None:
         """Arm and start a run."""
         wait_until(self.has_its_sources, "its sources, and no other's")
+        self.tap.forget()
         self.run = Path(self.call("arm", timeout_s=30)["run"])
         self.promises.clear()
         self.start_run()
@@ -220,6 +232,7 @@ class Scene:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(10)
+        self.tap.close()
 
     def unmount(self) -> None:
         """Give the small file system back."""

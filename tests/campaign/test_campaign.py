@@ -49,17 +49,18 @@ def test_there_are_forty_kinds_and_more() -> None:
 
 def test_the_table_counts_by_kind() -> None:
     results = [
-        RunResult(0, [Injection("a", 0.5), Injection("b", 2.0)], told=3),
-        RunResult(1, [Injection("a", 1.5)], findings=[f"{LOST}something"]),
+        RunResult(0, [Injection("a", 0.5, 1.0), Injection("b", 2.0, 5.5)], told=3),
+        RunResult(1, [Injection("a", 1.5, 3.0)], findings=[f"{LOST}something"]),
         RunResult(2, [Injection("b", None)], findings=["a word too many in /tmp/x/run"]),
     ]
     found = by_kind(results)
     assert found["a"] == {
         "injected": 2, "survived": 1, "told": 1, "lost": 1, "other": 0,
         "recovery_p50_s": 1.0, "recovery_max_s": 1.5,
+        "since_p50_s": 2.0, "since_max_s": 3.0,
     }  # fmt: skip
     campaign = Campaign(7)
     campaign.results = results
     table = as_table(as_object(campaign, 1.0))
-    assert "| b | 2 | 1 | 1 | 0 | 1 | 2.0 s | 2.0 s |" in table
+    assert "| b | 2 | 1 | 1 | 0 | 1 | 2.0 s | 2.0 s | 5.5 s | 5.5 s |" in table
     assert "- run 2 (b): a word too many in …/run" in table

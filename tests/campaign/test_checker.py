@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from campaign.block_file import frames_in, read_blocks
+from campaign.acknowledged import Promise, acknowledged, check_acknowledged
+from campaign.block_file import Frame, frames_in, read_blocks
 from campaign.checker import check_catalogue, check_left_over, check_replay, check_run
 from campaign.scene import Scene
+from campaign.tap import Passed
 from rigs.acquisition_process import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
@@ -33,8 +35,18 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     kept = tmp_path_factory.mktemp("kept")
     shutil.copytree(scene.run, kept / "runs" / "sound")
     shutil.copy(scene.truths()[0], kept / "truth")
+    PASSED[kept] = scene.tap.passed
     scene.unmount()
     yield kept
+
+
+PASSED: dict[Path, Passed] = {}
+
+
+@pytest.fixture
+def passed(sound: Path) -> Passed:
+    """What the tap noted of that run."""
+    return PASSED[sound]
 
 
 @pytest.fixture
@@ -53,6 +65,70 @@ def test_a_sound_run_is_passed(kept: Path) -> None:
     assert check_catalogue(kept / "runs") == []
     assert check_replay(kept / "runs" / "sound") == []
     assert check_left_over(kept) == []
+
+
+def _tag(kept: Path) -> int:
+    head = json.loads((kept / "runs/sound/run.json").read_text(encoding="utf-8"))
+    return int(head["run_tag"])
+
+
+def test_the_tap_has_every_frame_and_what_was_told_to_be_safe(kept: Path, passed: Passed) -> None:
+    frames, marks = passed.of(_tag(kept))
+    assert set(frames) == set(frames_in(read_blocks(kept / "runs/sound/raw.tmraw")))
+    assert set(marks) == {0, 1}
+    assert len(acknowledged(frames, marks)) > 100
+    assert check_run(kept / "runs/sound", [kept / "truth"], passed=passed) == []
+    assert check_run(kept / "runs/sound", [], passed=passed) == []
+
+
+def test_a_mark_covers_all_that_its_module_sent_before_and_nothing_else() -> None:
+    """A frame that came a second time, after a daq was restarted, counts where it came first."""
+    frames = [Frame(0, n, n, 1, crc=n) for n in (0, 1, 2, 3, 1, 2, 4)] + [Frame(1, 0, 0, 1)]
+    told = acknowledged(frames, {0: {(1, 1), (2, 2)}, 1: {(7, 7)}})
+    assert [frame.sequence for frame in told] == [0, 1, 2]
+
+
+def test_acknowledged_frames_that_the_disk_lacks_are_found_whatever_the_summary_says(
+    kept: Path, passed: Passed
+) -> None:
+    """A run that was cut off is asked for no more than that, but for all of that."""
+    run, frames_and_marks = kept / "runs/sound", passed.of(_tag(kept))
+    assert check_acknowledged(run, *frames_and_marks) == []
+    _edit(run / "raw.tmraw", lambda data: data[: len(data) // 2])
+    _summary(kept, lambda summary: summary.update(condition="incomplete", conserved=False))
+    assert any("told to be on the disk" in f for f in check_acknowledged(run, *frames_and_marks))
+    found = check_run(run, [kept / "truth"], passed=passed)
+    assert any("told to be on the disk" in words for words in found)
+    assert any("that were acknowledged are not in the raw log" in words for words in found)
+
+
+@pytest.mark.parametrize("hurt", ["cut", "altered", "gone"])
+def test_promised_bytes_that_are_cut_altered_or_gone_are_found(kept: Path, hurt: str) -> None:
+    log = kept / "runs/sound/raw.tmraw"
+    n_bytes = log.stat().st_size // 2
+    promise = Promise.of(log, n_bytes)
+    assert promise.broken_in(log) == ""
+    if hurt == "cut":
+        _edit(log, lambda data: data[: n_bytes - 1])
+    elif hurt == "altered":
+        _edit(log, lambda data: data[: n_bytes - 1] + bytes([data[n_bytes - 1] ^ 1]))
+    else:
+        log.unlink()
+    said = {"cut": f"{n_bytes - 1} are there", "altered": "they are others", "gone": "No such file"}
+    assert said[hurt] in promise.broken_in(log)
+
+
+def test_a_summary_that_has_fewer_events_than_the_source_counted_is_found(
+    kept: Path, passed: Passed
+) -> None:
+    def less(summary: dict[str, object]) -> None:
+        singles = summary["singles"]
+        assert isinstance(singles, dict)
+        singles["emitted"] -= 1
+
+    _summary(kept, less)
+    found = check_run(kept / "runs/sound", [], passed=passed)
+    assert any("events sent; the source counted" in words for words in found)
 
 
 def _edit(path: Path, change: Callable[[bytes], bytes]) -> None:

@@ -8,9 +8,12 @@ from campaign.faults.kind import Kind
 from campaign.faults.links import LINKS
 from campaign.faults.machine import MACHINE
 from campaign.faults.outsiders import OUTSIDERS
+from campaign.faults.people import PEOPLE
 from campaign.faults.power import POWER
 from campaign.faults.processes import PROCESSES
+from campaign.faults.wire import WIRE
 
-KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in (*PROCESSES, *DISK, *POWER, *LINKS, *OUTSIDERS, *MACHINE, *FIRMWARE)
-}
+_ALL = (
+    *PROCESSES, *PEOPLE, *DISK, *POWER, *LINKS, *WIRE, *OUTSIDERS, *MACHINE, *FIRMWARE,
+)  # fmt: skip
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}

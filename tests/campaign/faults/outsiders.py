@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from random import Random
 
 import zmq
 
+from campaign.block_file import FRAMES, read_blocks
 from campaign.faults.kind import Inject, Kind
 from campaign.scene import Scene
 from daq.client.client import ClientError
@@ -41,18 +43,46 @@ def _junk_on_data(scene: Scene, rng: Random) -> Iterator[None]:
 @contextmanager
 def _old_frames(scene: Scene, rng: Random) -> Iterator[None]:
     """The last frames that the log has, sent once more, by somebody else."""
-    from campaign.block_file import FRAMES, read_blocks
-
-    blocks = [b for b in read_blocks(scene.run / "raw.tmraw").blocks if b.kind == FRAMES][-10:]
     pushed = zmq.Context.instance().socket(zmq.PUSH)
     pushed.setsockopt(zmq.LINGER, 1000)
     pushed.connect(scene.endpoints.of("data"))
     with pushed:
-        for block in blocks:
-            length = 64 + 8 * int.from_bytes(block.payload[20:24], "little")
+        for frame in _last_frames(scene, 10):
             with suppress(zmq.Again):
-                pushed.send(block.payload[:length], zmq.NOBLOCK)
+                pushed.send(frame, zmq.NOBLOCK)
         yield
+
+
+def _last_frames(scene: Scene, n_blocks: int) -> list[bytes]:
+    """Return the first frame of each of the raw log's last blocks."""
+    blocks = [b for b in read_blocks(scene.run / "raw.tmraw").blocks if b.kind == FRAMES]
+    lengths = [64 + 8 * int.from_bytes(b.payload[20:24], "little") for b in blocks]
+    pairs = list(zip(blocks, lengths, strict=True))[-n_blocks:]
+    return [block.payload[:length] for block, length in pairs]
+
+
+@contextmanager
+def _flood_of_repeats(scene: Scene, rng: Random) -> Iterator[None]:
+    """The run's own last frames, as fast as the daq takes them, while it lasts."""
+    over = threading.Event()
+    frames = _last_frames(scene, 20)
+
+    def flood() -> None:
+        with zmq.Context.instance().socket(zmq.PUSH) as pushed:
+            pushed.setsockopt(zmq.LINGER, 0)
+            pushed.connect(scene.endpoints.of("data"))
+            while not over.is_set():
+                for frame in frames:
+                    with suppress(zmq.Again):
+                        pushed.send(frame, zmq.NOBLOCK)
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(20)
 
 
 @contextmanager
@@ -120,6 +150,7 @@ OUTSIDERS = (
     *(Kind(f"flood of {what}", _flood(what), lasts_s=(0.5, 1.5)) for what in WHAT),
     Kind("junk among the data", _junk_on_data),
     Kind("old frames sent again", _old_frames),
+    Kind("flood of repeated frames", _flood_of_repeats, lasts_s=(0.5, 2.0)),
     Kind("subscriber that does not read", _subscriber_that_does_not_read),
     Kind("crowd of silent connections", _crowd),
     Kind("bytes that are no messages", _raw_junk),
