@@ -17,9 +17,11 @@ QUICK = (
     "second daq at the address", "disk full, and back", "writes refused: no space",
     "writes are cut short", "slow disk", "writes of the list-mode log fail",
     "raw log deleted", "journal deleted", "catalogue spoilt",
-    "frames corrupted", "frames lost", "frames reordered", "link stalls", "module reset",
-    "flood of pings", "junk among the data", "old frames sent again", "bytes that are no messages",
+    "frames corrupted", "frames lost", "link stalls", "module reset",
+    "flood of pings", "junk among the data", "bytes that are no messages",
     "no descriptors left", "clock stepped back by a day", "orders that must be refused",
+    "power of the daq's machine cut", "imager killed, and back", "serial line unplugged",
+    "wire flips bits of frames", "wire swaps frames", "connections break",
 )  # fmt: skip
 MOST_RUNS = 30
 

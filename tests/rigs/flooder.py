@@ -18,9 +18,10 @@ from hw.messages.endpoints import Endpoints
 from hw.messages.source import Heartbeat, Hello
 from hw.wire.frames import new_header, seal_frame
 
-WHAT = (
-    "junk commands", "pings", "subscriptions", "heartbeats", "reports", "frames", "consoles",
-)  # fmt: skip
+WHAT = ("junk commands", "pings", "subscriptions", "heartbeats", "reports")
+HEAVY = ("frames", "consoles")
+"""Floods that take the machine's processors, too: only for the campaign, which has time."""
+
 STOP_S = 5.0
 
 

@@ -14,7 +14,7 @@ from campaign.block_file import FRAMES, read_blocks
 from campaign.faults.kind import Inject, Kind
 from campaign.scene import Scene
 from daq.client.client import ClientError
-from rigs.flooder import WHAT, Flooder
+from rigs.flooder import HEAVY, WHAT, Flooder
 
 
 def _flood(what: str) -> Inject:
@@ -147,7 +147,7 @@ def _sockets_deleted(scene: Scene, rng: Random) -> Iterator[None]:
 
 
 OUTSIDERS = (
-    *(Kind(f"flood of {what}", _flood(what), lasts_s=(0.5, 1.5)) for what in WHAT),
+    *(Kind(f"flood of {what}", _flood(what), lasts_s=(0.5, 1.5)) for what in (*WHAT, *HEAVY)),
     Kind("junk among the data", _junk_on_data),
     Kind("old frames sent again", _old_frames),
     Kind("flood of repeated frames", _flood_of_repeats, lasts_s=(0.5, 2.0)),
