@@ -31,14 +31,19 @@ def acknowledged(frames: list[Frame], marks: dict[int, set[Mark]]) -> list[Frame
     return found
 
 
+def frames_there(run: Path) -> set[Frame]:
+    """Return the frames of a run's raw log, and of its logs of refused ones."""
+    there = set(frames_in(_log(run / "raw.tmraw")))
+    for path in run.glob("refused*.tmraw"):
+        there |= set(refused_in(_log(path)))
+    return there
+
+
 def check_acknowledged(run: Path, handed_on: list[Frame], marks: dict[int, set[Mark]]) -> list[str]:
     """Look for each sound frame that was told to be on the disk: in the raw log or, where the daq
     took it to be wrong, among the refused. Nothing excuses one that is missing.
     """
-    there = set(frames_in(_log(run / "raw.tmraw")))
-    for path in run.glob("refused*.tmraw"):
-        there |= set(refused_in(_log(path)))
-    missing = set(acknowledged(handed_on, marks)) - there
+    missing = set(acknowledged(handed_on, marks)) - frames_there(run)
     if not missing:
         return []
     first = min(missing, key=lambda frame: (frame.module, frame.period))

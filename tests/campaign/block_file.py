@@ -61,7 +61,8 @@ class BlockFile:
 def read_blocks(path: Path) -> BlockFile:
     """Read a log; raises OSError."""
     data = path.read_bytes()
-    blocks, at = [], 0
+    blocks: list[Block] = []
+    at = 0
     while at + _BLOCK.size <= len(data):
         magic, kind, _, number, items, length, crc, own = _BLOCK.unpack_from(data, at)
         payload = data[at + _BLOCK.size : at + _BLOCK.size + length]

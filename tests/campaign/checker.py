@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from campaign.acknowledged import acknowledged, check_acknowledged
+from campaign.acknowledged import acknowledged, check_acknowledged, frames_there
 from campaign.block_file import Frame, frames_in, hash_of_pairs, read_blocks, true_frames
 from campaign.tap import Mark, Passed
 
@@ -91,8 +91,8 @@ def check_handed_on(folder: Path, summary: dict[str, Any], handed_on: list[Frame
     """
     if _cut_off(summary):
         return []
-    missing = len(set(handed_on) - set(frames_in(read_blocks(folder / "raw.tmraw"))))
-    lost = summary["frames"]["lost"] + summary["frames"].get("refused", 0)
+    missing = len(set(handed_on) - frames_there(folder))
+    lost = summary["frames"]["lost"]
     return [f"{missing} frames were handed on and are not there; {lost} told"] * (missing > lost)
 
 

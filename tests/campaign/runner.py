@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from subprocess import SubprocessError
 
 from campaign import checker
 from campaign.faults import KINDS
@@ -80,7 +81,7 @@ class Campaign:
             scene = self._present_scene()
             self._take(scene, result)
             result.findings += self._check(scene, result)
-        except (SceneError, ClientError, AssertionError, OSError) as error:
+        except (SceneError, ClientError, AssertionError, OSError, SubprocessError) as error:
             result.findings.append(f"{type(error).__name__}: {error}")
         self._in_scene += 1
         _tell(result)

@@ -14,21 +14,22 @@ from campaign.runner import Campaign, Injection, RunResult
 SEED = 20261123
 QUICK = (
     "daq killed", "daq killed in mid-write", "daq stopped for a moment",
-    "second daq at the address", "disk full, and back", "writes refused: no space",
-    "writes are cut short", "slow disk", "writes of the list-mode log fail",
-    "raw log deleted", "journal deleted", "catalogue spoilt",
+    "disk full, and back", "writes of the list-mode log fail",
+    "raw log deleted", "journal deleted", "calibration damaged",
     "frames corrupted", "frames lost", "link stalls", "module reset",
-    "flood of pings", "junk among the data", "bytes that are no messages",
-    "no descriptors left", "clock stepped back by a day", "orders that must be refused",
-    "power of the daq's machine cut", "imager killed, and back", "serial line unplugged",
+    "flood of pings", "clock stepped back by a day", "orders that must be refused",
+    "power of the daq's machine cut", "serial line unplugged",
     "wire flips bits of frames", "wire swaps frames", "connections break",
 )  # fmt: skip
-MOST_RUNS = 30
+"""Each comes once in CI; the campaign by hand draws from all."""
+
+MOST_FAULTS = 4
+MOST_RUNS = 20
 
 
 @pytest.fixture
 def campaign() -> Iterator[Campaign]:
-    one = Campaign(SEED, kinds=QUICK)
+    one = Campaign(SEED, kinds=QUICK, most_faults=MOST_FAULTS)
     yield one
     one.end_scene()
 

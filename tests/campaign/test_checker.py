@@ -243,8 +243,12 @@ def test_an_orphan_a_socket_and_a_lock_are_found(tmp_path: Path) -> None:
         with (tmp_path / "lock").open("wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             found: list[str] = []
-            wait_until(lambda: bool(found.extend(check_left_over(tmp_path)) or len(found) >= 2),
-                       "the orphan, once it runs")  # fmt: skip
+
+            def both_seen() -> bool:
+                found.extend(check_left_over(tmp_path))
+                return len(found) >= 2
+
+            wait_until(both_seen, "the orphan, once it runs")
     finally:
         orphan.kill()
         orphan.wait(5)

@@ -12,6 +12,7 @@ from random import Random
 from campaign.faults.kind import Inject, Kind
 from campaign.firmware_scene import MODULES, FirmwareScene
 from campaign.scene import Scene
+from hw.machines.native import Native
 
 Injected = Callable[[FirmwareScene, Random], AbstractContextManager[None]]
 
@@ -29,6 +30,7 @@ def _of_firmware(inject: Injected) -> Inject:
 @contextmanager
 def _hang(scene: FirmwareScene, rng: Random) -> Iterator[None]:
     machine = rng.choice(scene.machines)
+    assert isinstance(machine, Native)
     os.kill(machine.pid, signal.SIGSTOP)
     yield
     os.kill(machine.pid, signal.SIGCONT)

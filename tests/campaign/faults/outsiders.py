@@ -29,7 +29,7 @@ def _flood(what: str) -> Inject:
 @contextmanager
 def _junk_on_data(scene: Scene, rng: Random) -> Iterator[None]:
     """Data frames that are none, some with the right first bytes."""
-    pushed = zmq.Context.instance().socket(zmq.PUSH)
+    pushed: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
     pushed.setsockopt(zmq.LINGER, 0)
     pushed.connect(scene.endpoints.of("data"))
     with pushed:
@@ -43,7 +43,7 @@ def _junk_on_data(scene: Scene, rng: Random) -> Iterator[None]:
 @contextmanager
 def _old_frames(scene: Scene, rng: Random) -> Iterator[None]:
     """The last frames that the log has, sent once more, by somebody else."""
-    pushed = zmq.Context.instance().socket(zmq.PUSH)
+    pushed: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
     pushed.setsockopt(zmq.LINGER, 1000)
     pushed.connect(scene.endpoints.of("data"))
     with pushed:
@@ -68,7 +68,8 @@ def _flood_of_repeats(scene: Scene, rng: Random) -> Iterator[None]:
     frames = _last_frames(scene, 20)
 
     def flood() -> None:
-        with zmq.Context.instance().socket(zmq.PUSH) as pushed:
+        pushed: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
+        with pushed:
             pushed.setsockopt(zmq.LINGER, 0)
             pushed.connect(scene.endpoints.of("data"))
             while not over.is_set():
@@ -89,7 +90,8 @@ def _flood_of_repeats(scene: Scene, rng: Random) -> Iterator[None]:
 def _subscriber_that_does_not_read(scene: Scene, rng: Random) -> Iterator[None]:
     with ExitStack() as stack:
         for plane in ("events", "telemetry"):
-            one = stack.enter_context(zmq.Context.instance().socket(zmq.SUB))
+            one: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
+            stack.enter_context(one)
             one.setsockopt(zmq.RCVHWM, 1)
             one.setsockopt(zmq.SUBSCRIBE, b"")
             one.connect(scene.endpoints.of(plane))

@@ -104,6 +104,7 @@ def _half_written(scene: Scene, rng: Random) -> Iterator[None]:
             (half / path.name).write_bytes(data[: rng.randrange(len(data) + 1)])
     if not files:
         (half / "run.json").write_text(json.dumps({"run_tag": 1})[:-3], encoding="utf-8")
+    wait_until(scene.has_its_sources, "its sources")  # one that knows no daq is told by none to end
     scene.daq.terminate()
     scene.daq.wait(60)
     scene.source.wait(60)
