@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ class Resequencer:
     ----------
     next_sequence : (modules,) the number that each module's next frame has
     newest_period : (modules,) the period of each module's newest frame in the raw log, -1 for none
+    lacking : by module, the numbers before that which the raw log has not: they are let through
     """
 
     def __init__(
@@ -41,9 +42,11 @@ class Resequencer:
         newest_period: npt.NDArray[np.int64],
         *,
         run_tag: int,
+        lacking: Sequence[Collection[int]] = (),
         most_bytes: int = MOST_BYTES,
     ) -> None:
         self.held = self.again = 0
+        self._lacking = [set(numbers) for numbers in lacking] or [set() for _ in next_sequence]
         self._newest = [int(period) for period in newest_period]
         self._next = [int(number) for number in next_sequence]
         self._run_tag, self._most_bytes = run_tag, most_bytes
@@ -82,6 +85,10 @@ class Resequencer:
             out.append(frame)
             return
         period, old = int(header["frame_id"]), _is_old(number, self._next[module])
+        if old and number in self._lacking[module]:
+            self._lacking[module].remove(number)
+            out.append(frame)
+            return
         if old and period <= self._newest[module]:
             self.again += 1
             return

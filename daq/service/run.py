@@ -50,6 +50,7 @@ from daq.path.frame_check import (
     joined,
     recorded_frames,
 )
+from daq.path.gaps import Gaps, Marks, lacking
 from daq.path.pipeline import Output, Pipeline
 from daq.path.run_summary import UNSORTED, RunFacts, condition_of, summarise
 from daq.path.takers import RunTakers
@@ -65,7 +66,6 @@ from hw.physics.nuclides import nuclide_of
 from hw.scanner.geometry import build_geometry
 from hw.wire.protocol import FRAME_PERIOD_PS
 
-Marks = npt.NDArray[np.int64]
 MOST_MARKS = 1000
 MOST_CONDITIONS = 100
 TAIL_BYTES = 32 * 2**20
@@ -171,8 +171,9 @@ class Run:
         self._started_ns = 0
         self._elapsed_s = 0.0
         self.newest_ps = 0
-        self._newest = np.full((self.scanner.n_modules, 2), -1, dtype=np.int64)
-        self._marks: deque[tuple[int, Marks]] = deque([(0, self._newest.copy())])
+        self._gaps = Gaps(self.scanner.n_modules)
+        nothing = np.full((self.scanner.n_modules, 2), -1, dtype=np.int64)
+        self._marks: deque[tuple[int, Marks]] = deque([(0, nothing)])
 
     def _open(self, raw: rawlog.RawLogWriter, head: dict[str, Any]) -> None:
         """Make all that works on the raw log; raises StorageError."""
@@ -275,6 +276,11 @@ class Run:
         """The number that each module's next frame has, (modules,) i8."""
         return np.asarray(self._recorder.links["next_sequence"])
 
+    @property
+    def newest_periods(self) -> npt.NDArray[np.int64]:
+        """The period of each module's newest frame, (modules,) i8; -1 for none."""
+        return np.asarray(self._recorder.links["last_frame_id"])
+
     def expect(self, period: int) -> None:
         """Expect sources that come back to go on at a period."""
         self._recorder.expect(period)
@@ -310,18 +316,29 @@ class Run:
         """Note how far the recorded frames come, in time and of each module."""
         if not len(recorded):
             return
-        headers = recorded.headers
-        newest_period = int(headers["frame_id"].max()) + 1
+        newest_period = int(recorded.headers["frame_id"].max()) + 1
         self.newest_ps = max(self.newest_ps, newest_period * FRAME_PERIOD_PS)
-        for column, name in enumerate(("sequence", "frame_id")):  # of equal indices the last holds
-            self._newest[headers["module"], column] = headers[name]
+        self._note_marks()
+
+    def _note_marks(self) -> None:
+        mark = self.bytes_written, self.recorded_marks
         if len(self._marks) < MOST_MARKS:
-            self._marks.append((self.bytes_written, self._newest.copy()))
+            self._marks.append(mark)
         else:
-            self._marks[-1] = (self.bytes_written, self._newest.copy())
+            self._marks[-1] = mark
+
+    def ask_again(self) -> list[list[int]]:
+        """Return, by module, the numbers that lack between others and are to be asked for now."""
+        was_open = self._gaps.open
+        wanted = self._gaps.look(self._recorder.links)
+        if was_open and self.unwritten is None:
+            self._note_marks()  # what was asked for in vain holds nothing up, though nothing comes
+        return wanted
 
     def take_on_disk(self) -> Marks | None:
-        """Return each module's newest (sequence, period) that is on the disk, if that is news."""
+        """Return each module's newest (sequence, period) that is on the disk and has no gap before
+        it, if that is news.
+        """
         news = None
         while self._marks and self._marks[0][0] <= self.disk.synced_bytes:
             news = self._marks.popleft()[1]
@@ -329,8 +346,15 @@ class Run:
 
     @property
     def recorded_marks(self) -> Marks:
-        """Each module's newest (sequence, period) in the raw log, (modules, 2) i8; -1 for none."""
-        return self._newest.copy()
+        """Each module's newest (sequence, period) in the raw log without a gap before it,
+        (modules, 2) i8; -1 for none.
+        """
+        return self._gaps.marks(self._recorder.links)
+
+    @property
+    def lacking(self) -> list[set[int]]:
+        """By module, the numbers that lack in the raw log and may still come."""
+        return lacking(self._recorder.links)
 
     def sort_next(self) -> Output:
         """Sort the oldest batch recorded; raises StorageError if a log cannot be written."""

@@ -280,7 +280,7 @@ class RunLife(RunStates):
         self._clock, self._watch, self._ends = WallClock(), RunWatch(), RunEnds()
         self._recording = Recording(self.journal, self._pass_on)
         self._resequencer = Resequencer(
-            run.next_sequences, run.recorded_marks[:, 1], run_tag=run.run_tag
+            run.next_sequences, run.newest_periods, run_tag=run.run_tag, lacking=run.lacking
         )
         self._settled_s = now + SETTLE_S
         self._watch.data_came(now)

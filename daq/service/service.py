@@ -42,7 +42,7 @@ from hw.messages.codec import encode
 from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
 from hw.messages.sort_settings import SettingsError
-from hw.messages.source import OnDisk, Resume, Shutdown
+from hw.messages.source import OnDisk, Resume, SendAgain, Shutdown
 from hw.messages.telemetry import JournalLine
 from hw.notices.catalogue import notice
 from hw.service_manager import ServiceManager
@@ -364,10 +364,16 @@ class DaqService:
         )
 
     def _tell_on_disk(self) -> None:
-        """Tell the sources what they need not keep any more."""
+        """Tell the sources what they need not keep any more, and ask for what lacks."""
         run = self.life.run
-        marks = None if run is None else run.take_on_disk()
-        if run is None or marks is None:
+        if run is None:
+            return
+        lacking = run.ask_again()
+        if any(lacking):
+            order = SendAgain(run_tag=run.run_tag, sequences=lacking)
+            self.sources.send_all(order, to=lambda hello: hello.keeps)
+        marks = run.take_on_disk()
+        if marks is None:
             return
         sequences, periods = marks.T.tolist()
         self.sources.send_all(

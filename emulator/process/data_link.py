@@ -10,7 +10,7 @@ from collections.abc import Callable
 import zmq
 
 from hw.messages.endpoints import connect
-from hw.messages.source import OnDisk, Resume
+from hw.messages.source import OnDisk, Resume, SendAgain
 from hw.wire.kept_frames import KeptFrames
 
 QUEUE_FRAMES = 64
@@ -69,6 +69,13 @@ class DataLink:
                 return again
             again += 1
         return again
+
+    def send_lacking(self, order: SendAgain, give_up: Callable[[], bool]) -> None:
+        """Send once more what was lost on its way, where it is still kept."""
+        for module, numbers in enumerate(order.sequences[: len(self._sockets)]):
+            for frame in self.kept.numbered(module, numbers):
+                if not self._put(module, frame, give_up):
+                    return
 
     def close(self) -> None:
         """Close the sockets, allowing half a second for queued frames to be sent."""

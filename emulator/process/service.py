@@ -43,6 +43,7 @@ from hw.messages.source import (
     Hello,
     OnDisk,
     Resume,
+    SendAgain,
     Shutdown,
     SourceReport,
     Start,
@@ -226,17 +227,19 @@ class EmulatorService:
             self._leave |= isinstance(order, Shutdown)
             if isinstance(order, FaultOrder):
                 self._link.answer(self._desk.obey(order))
-            if isinstance(order, OnDisk | Resume):
+            if isinstance(order, OnDisk | Resume | SendAgain):
                 self._keep_or_send_again(order)
             if isinstance(order, Start):
                 self._next_start = order
         return self._leaving()
 
-    def _keep_or_send_again(self, order: OnDisk | Resume) -> None:
+    def _keep_or_send_again(self, order: OnDisk | Resume | SendAgain) -> None:
         if self._data is None or order.run_tag != self._link.hello.run_tag:
             return
         if isinstance(order, OnDisk):
             self._data.release(order)
+        elif isinstance(order, SendAgain):
+            self._data.send_lacking(order, self._leaving)
         else:
             self._data.send_again(order, self._leaving)
             if not self._link.beat.running and self._report is not None:

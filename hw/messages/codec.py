@@ -30,6 +30,7 @@ from hw.messages.source import (
     OnDisk,
     Refused,
     Resume,
+    SendAgain,
     Shutdown,
     SourceReport,
     Start,
@@ -41,7 +42,7 @@ from hw.messages.telemetry import EventBatch, Telemetry
 AnyMessage = (
     Hello | Welcome | Refused | Start | Stop | Shutdown | Heartbeat
     | FaultOrder | FaultAnswer | SourceReport
-    | OnDisk | Resume
+    | OnDisk | Resume | SendAgain
     | Command | Reply
     | RunBegin | CoincidenceBatch | SinglesBatch | RunEnd | ImagerReport | EventBatch
     | ImageMessage | Projections | Telemetry

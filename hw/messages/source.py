@@ -26,6 +26,9 @@ MOST_FAULTS = 10_000
 Seen = Annotated[
     list[Annotated[int, msgspec.Meta(ge=-1, le=MOST_COUNT)]], msgspec.Meta(max_length=MOST_MODULES)
 ]
+Lacking = Annotated[
+    list[Annotated[int, msgspec.Meta(ge=0, le=MOST_COUNT)]], msgspec.Meta(max_length=64)
+]
 
 # --- source plane: daq (ROUTER) <-> emulator, firmware machine (DEALER) -------------------------
 
@@ -41,8 +44,8 @@ class Hello(Message):
     not_ready : why no run can start now, in words; "" where one can
     needs_detector : its modules get their hits from another source, one with 0 modules
     run_tag : of the run that it is sending, 0 for none: a daq that was restarted goes on with it
-    keeps : whether it keeps frames until they are on the disk, and sends them again: it gets OnDisk
-        and Resume
+    keeps : whether it keeps frames until they are on the disk, and sends them again: it gets
+        OnDisk, Resume and SendAgain
     """
 
     kind: Name
@@ -87,8 +90,8 @@ class Start(Message):
 class OnDisk(Message):
     """Daq to source, a few times a second: how far a run's frames are on the disk.
 
-    sequences, periods : of each module's newest frame that is, by arrival; -1 for none. It and all
-        frames that were sent before it need not be kept.
+    sequences, periods : of each module's newest frame that is, and before which none lacks that
+        could still be taken; -1 for none. It and all that were sent before it need not be kept.
     """
 
     run_tag: int
@@ -99,12 +102,23 @@ class OnDisk(Message):
 class Resume(Message):
     """Daq to source: I was restarted and go on with your run; send again what came after these.
 
-    sequences, periods : of each module's newest frame in the raw log; -1 for none
+    sequences, periods : of each module's newest frame in the raw log before which none lacks; -1
+        for none
     """
 
     run_tag: int
     sequences: list[int]
     periods: list[int]
+
+
+class SendAgain(Message):
+    """Daq to source: these frames lack between others; send them again if you still keep them.
+
+    sequences : by module, the numbers that lack, at most 64
+    """
+
+    run_tag: int
+    sequences: Annotated[list[Lacking], msgspec.Meta(max_length=MOST_MODULES)]
 
 
 class Stop(Message):

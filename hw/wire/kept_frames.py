@@ -1,17 +1,19 @@
 """Frames that a source keeps until the daq says that they are on the disk.
 
 A daq that is restarted loses what was on its way; it tells how far its raw log goes, and gets the
-rest again. What is kept is bounded: beyond, the oldest frames are let go, and counted.
+rest again. A frame that was lost between others is asked for by its number. What is kept is
+bounded: beyond, the oldest frames are let go, and counted.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from hw.wire.protocol import HEADER_BYTES, HEADER_DTYPE
+from hw.wire.frames import frame_crc
+from hw.wire.protocol import HEADER_BYTES, HEADER_DTYPE, VERSION
 
 MOST_BYTES = 256 * 2**20
 
@@ -58,6 +60,16 @@ class KeptFrames:
         """Return what is kept of a module, oldest first."""
         return [frame for _, frame in self._frames[module]]
 
+    def numbered(self, module: int, numbers: Collection[int]) -> list[bytes]:
+        """Return what is kept of a module with these numbers: of the same number the newest. What
+        was damaged before it was sent is left out: it would only be refused once more.
+        """
+        found: dict[int, bytes] = {}
+        if numbers and module < len(self._frames):
+            found = {_mark(frame)[0]: frame for _, frame in self._frames[module]}
+        asked = [found[number] for number in sorted(numbers) if number in found]
+        return [frame for frame in asked if _is_sound(frame, module)]
+
     def in_order(self) -> list[tuple[int, bytes]]:
         """Return all that is kept with its module, in the order in which it was sent."""
         every = [
@@ -71,3 +83,10 @@ class KeptFrames:
 def _mark(frame: bytes) -> tuple[int, int]:
     header = np.frombuffer(frame, HEADER_DTYPE, 1)[0] if len(frame) >= HEADER_BYTES else None
     return (-1, -1) if header is None else (int(header["sequence"]), int(header["frame_id"]))
+
+
+def _is_sound(frame: bytes, module: int) -> bool:
+    header = np.frombuffer(frame, HEADER_DTYPE, 1)[0]
+    crc = frame_crc(frame[:HEADER_BYTES], frame[HEADER_BYTES:])
+    own = (int(header["version"]), int(header["module"])) == (VERSION, module)
+    return own and int(header["crc"]) == crc

@@ -18,7 +18,7 @@ from collections import deque
 import zmq
 
 from hw.messages.endpoints import connect
-from hw.messages.source import OnDisk, Resume
+from hw.messages.source import OnDisk, Resume, SendAgain
 from hw.wire.kept_frames import KeptFrames
 
 MOST_BYTES = 256 << 20
@@ -39,6 +39,7 @@ class FrameSender:
         self.dropped = dict.fromkeys(modules, 0)
         self._address = address
         self._waiting: deque[tuple[int, bytes]] = deque()
+        self._lacking: deque[tuple[int, bytes]] = deque()
         self._modules = max(modules, default=-1) + 1
         self._kept = KeptFrames(self._modules)
         self._bytes = 0
@@ -69,6 +70,7 @@ class FrameSender:
         """Discard what waits or is kept: another run begins."""
         with self._lock:
             self._waiting.clear()
+            self._lacking.clear()
             self._bytes = 0
             self._kept = KeptFrames(self._modules)
 
@@ -89,6 +91,17 @@ class FrameSender:
             kept, self._kept = self._kept, KeptFrames(self._modules)
             self._waiting.extendleft(reversed(kept.in_order()))
             self._bytes += kept.bytes
+        self._news.set()
+
+    def send_lacking(self, order: SendAgain) -> None:
+        """Send before all else what was lost on its way, where it is still kept."""
+        with self._lock:
+            self._lacking = deque(
+                (module, frame)
+                for module, numbers in enumerate(order.sequences)
+                if module in self.dropped
+                for frame in self._kept.numbered(module, numbers)
+            )
         self._news.set()
 
     def _run(self) -> None:
@@ -118,11 +131,14 @@ class FrameSender:
 
     def _next(self) -> tuple[int, bytes]:
         with self._lock:
-            return self._waiting[0] if self._waiting else (0, b"")
+            queue = self._lacking or self._waiting
+            return queue[0] if queue else (0, b"")
 
     def _done(self, module: int, frame: bytes) -> None:
         with self._lock:
-            if self._waiting and self._waiting[0][1] is frame:  # else others came before it
+            if self._lacking and self._lacking[0][1] is frame:  # it is kept already
+                self._lacking.popleft()
+            elif self._waiting and self._waiting[0][1] is frame:  # else others came before it
                 self._waiting.popleft()
                 self._bytes -= len(frame)
                 self._kept.add(module, frame)

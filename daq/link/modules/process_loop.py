@@ -26,7 +26,7 @@ from daq.link.serial.poller import Poller
 from hw.messages.codec import AnyMessage
 from hw.messages.endpoints import Endpoints
 from hw.messages.modules import ModuleOrder, ModuleStates
-from hw.messages.source import Hello, OnDisk, Resume, Shutdown, SourceReport, Start, Stop
+from hw.messages.source import Hello, OnDisk, Resume, SendAgain, Shutdown, SourceReport, Start, Stop
 from hw.messages.source_link import SourceLink
 from hw.messages.telemetry import JournalLine
 from hw.notices.catalogue import notice
@@ -143,12 +143,18 @@ class LinkService:
             answer = self._desk.obey(order)
             if answer is not None:
                 self._link.answer(answer)
-        elif isinstance(order, OnDisk | Resume) and order.run_tag == self._link.hello.run_tag:
+        elif (
+            isinstance(order, OnDisk | Resume | SendAgain)
+            and order.run_tag == self._link.hello.run_tag
+        ):
             self._keep_or_send_again(order)
 
-    def _keep_or_send_again(self, order: OnDisk | Resume) -> None:
+    def _keep_or_send_again(self, order: OnDisk | Resume | SendAgain) -> None:
         if isinstance(order, OnDisk):
             self._sender.release(order)
+            return
+        if isinstance(order, SendAgain):
+            self._sender.send_lacking(order)
             return
         self._tell(notice("link.sends_again"))
         self._sender.send_again(order)

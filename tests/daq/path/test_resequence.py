@@ -44,6 +44,13 @@ def test_what_was_queued_and_what_comes_again_leave_in_order(
         assert list(dict.fromkeys(mine)) == frames, module
 
 
+def test_of_what_the_log_has_only_the_numbers_that_lack_are_let_through() -> None:
+    frames = frames_of(0, 6)
+    waiting = Resequencer(np.array([5]), np.array([4]), run_tag=RUN_TAG, lacking=[{2}])
+    assert waiting.push([*frames, frames[2]]) == [frames[2], frames[5]]
+    assert waiting.again == 5
+
+
 def test_frames_that_never_come_are_waited_for_until_told_otherwise() -> None:
     frames = frames_of(0, 6)
     waiting = new([0])

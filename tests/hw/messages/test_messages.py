@@ -51,6 +51,7 @@ EXAMPLES: list[m.Message] = [
     m.Start(run_tag=2**32 - 1, duration_s=1.5),
     m.OnDisk(run_tag=9, sequences=[5, -1], periods=[2**32 - 1, -1]),
     m.Resume(run_tag=9, sequences=[5, -1], periods=[7, -1]),
+    m.SendAgain(run_tag=9, sequences=[[5, 2**32 - 1], []]),
     m.Stop(),
     m.Shutdown(),
     m.Heartbeat(detector_time_s=12.5, lag_s=0.1, running=True),
