@@ -296,9 +296,9 @@ def check_commands(runs: Path) -> list[str]:
     return found
 
 
-def check_left_over(folder: Path) -> list[str]:
+def check_left_over(folder: Path, *, gone_s: float = GONE_S) -> list[str]:
     """Processes that still name the folder, sockets in it, and files that somebody holds locked."""
-    deadline = time.monotonic() + GONE_S
+    deadline = time.monotonic() + gone_s
     while processes_naming(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
     found = [f"process {pid} is left: {line}" for pid, line in processes_naming(folder)]

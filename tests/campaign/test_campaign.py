@@ -15,9 +15,9 @@ SEED = 20261123
 QUICK = (
     "daq killed", "daq killed in mid-write", "daq stopped for a moment",
     "disk full, and back", "writes of the list-mode log fail",
-    "raw log deleted", "journal deleted", "calibration damaged",
+    "raw log deleted",
     "frames corrupted", "frames lost", "link stalls", "module reset",
-    "flood of pings", "clock stepped back by a day", "orders that must be refused",
+    "clock stepped back by a day",
     "power of the daq's machine cut", "serial line unplugged",
     "wire flips bits of frames", "wire swaps frames", "connections break",
 )  # fmt: skip

@@ -245,7 +245,7 @@ def test_an_orphan_a_socket_and_a_lock_are_found(tmp_path: Path) -> None:
             found: list[str] = []
 
             def both_seen() -> bool:
-                found.extend(check_left_over(tmp_path))
+                found.extend(check_left_over(tmp_path, gone_s=0.1))
                 return len(found) >= 2
 
             wait_until(both_seen, "the orphan, once it runs")
