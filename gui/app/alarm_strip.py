@@ -25,7 +25,7 @@ from hw.notices.catalogue import catalogue, words_of
 KEY = "F10"
 ASIDE_MIN = 10
 SOUND_EVERY_S = 10.0
-HEIGHT_PX = 40
+HEIGHT_PX = theme.TOUCH_PX + 4
 
 PRIORITY_LOOKS = {
     "high": Look(mark("HIGH"), "◆", theme.ALARM),
@@ -127,7 +127,7 @@ class AlarmStrip(QtWidgets.QFrame):
         button.setToolTip(teaches)
         button.setFont(theme.font(theme.SMALL_PX, bold=True))
         button.setFocusPolicy(theme.NO_FOCUS)
-        button.setMinimumHeight(HEIGHT_PX - 8)
+        button.setFixedHeight(theme.TOUCH_PX)
         return button
 
 

@@ -37,7 +37,8 @@ class ControlButton(QtWidgets.QPushButton):
         self._share = share
         self._shown: tuple[str, str] = ("", "")
         self.setFont(theme.font(theme.SMALL_PX, bold=True))
-        self.setFixedSize(132, 22)
+        self.setObjectName("small")
+        self.setFixedSize(132, theme.SMALL_TOUCH_PX)
         self.setStyleSheet("padding: 0px 2px;")
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
         self.setAccessibleName(tr("Control of the run"))

@@ -14,7 +14,7 @@ from hw.notices.language import LANGUAGES
 DISCLAIMER = mark("Research software — not a medical device")
 OTHER_COLOURS = {"dark": "light", "light": "dark"}
 _COLOURS = {"dark": mark("Dark"), "light": mark("Light")}
-HEIGHT_PX = 20
+HEIGHT_PX = theme.SMALL_TOUCH_PX
 BUSY = mark("Not while a stored run is worked on: its job belongs to this window")
 
 

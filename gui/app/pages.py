@@ -10,7 +10,7 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 from gui.kit import theme
 from gui.kit.words import tr
 
-WIDTH_PX = 68
+WIDTH_PX = 70
 HEIGHT_PX = 52
 """Of a button: a finger's width on a bedside screen."""
 

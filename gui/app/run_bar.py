@@ -134,7 +134,7 @@ class RunBar(QtWidgets.QFrame):
             button = (
                 self._held_button(name, tr(caption)) if name in HELD else QtWidgets.QPushButton()
             )
-            button.setFixedSize(70, 32)
+            button.setFixedSize(70, theme.TOUCH_PX)
             button.setFont(theme.font(13, bold=True))
             teaches = tr(teaches) + (f"\n{tr(AGAIN_TEACHES)}" if name == "start" else "")
             how = (

@@ -83,6 +83,9 @@ F1              these keys"""
 UNVEILED = ("Study", "Runs", "QC")
 """Pages that do not show the past where the daq is silent."""
 
+OWN_WIDGETS = ("Study", "Modules", "Runs", "QC")
+"""Pages that are not an arrangement of the bench."""
+
 PAGES = {
     mark("Acquire"): mark("the run at a glance"),
     mark("Study"): mark("patient, tracer and activity of the next run"),
@@ -195,6 +198,8 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             self.pages.add(Page(name, str(key), tr(teaches), widget, self._arrange), central)
 
     def _arrange(self) -> None:
+        if self.pages.current in OWN_WIDGETS:
+            return  # the hidden bench stays: arranged unseen, it would keep the least size of then
         self.image.set_large(self.pages.current == "Live")
         self.journal.set_large(self.pages.current == "Journal")
         single_photons, with_image = self._kind

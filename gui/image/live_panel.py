@@ -78,14 +78,13 @@ class ImagePanel(PicturePanel):
         self.brief = ElidedLabel(size_px=theme.BASE_PX, bold=True)
         self.brief.hide()
         self.body.addWidget(self.brief)
-        self.side = self._side()
+        text, controls = self._text(), self._controls()
         self.blocks = {plane.name: self._block(plane) for plane in PLANES}
         self.curves = RegionCurves()
         self._large = False
-        self._layout = PictureLayout(self.blocks, self.side, self.curves)
+        self._layout = PictureLayout(self.blocks, text, controls, self.curves, self.player)
         self.body.addLayout(self._layout, 1)
         self._layout.arrange()
-        self.body.addWidget(self.player)
         self.linked.moved.connect(self.move_cursor)
         self.linked.windowed.connect(self._change_window)
         self.linked.arranged.connect(lambda: self._layout.set_single(self.linked.single))
@@ -114,25 +113,31 @@ class ImagePanel(PicturePanel):
         slider.valueChanged.connect(lambda index: self.move_cursor(plane.through, index))
         return slider
 
-    def _side(self) -> QtWidgets.QWidget:
-        side = QtWidgets.QWidget()
-        side.setMinimumWidth(234)
-        side.setSizePolicy(
+    def _text(self) -> QtWidgets.QScrollArea:
+        text = QtWidgets.QWidget()
+        text.setMinimumWidth(234)
+        text.setSizePolicy(
             QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred
         )
-        column = QtWidgets.QVBoxLayout(side)
+        column = QtWidgets.QVBoxLayout(text)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(self.facts)
-        column.addWidget(self.goal)
-        column.addWidget(self.regions)
+        column.addWidget(self.regions.readings)
         column.addStretch(1)
-        column.addWidget(self.tools)
+        return scrolling(text)
+
+    def _controls(self) -> QtWidgets.QWidget:
+        """Return what a hand reaches for."""
+        controls = QtWidgets.QWidget()
+        column = QtWidgets.QVBoxLayout(controls)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
         self.at_cursor = ElidedLabel(size_px=theme.BASE_PX)
-        column.addWidget(self.at_cursor)
-        column.addWidget(self.bar)
+        for widget in (self.goal, self.regions, self.tools, self.at_cursor, self.bar):
+            column.addWidget(widget)
         column.addLayout(self._window_controls())
-        return scrolling(side)
+        return controls
 
     def _window_controls(self) -> QtWidgets.QLayout:
         self.percentile_box.setToolTip(
@@ -175,7 +180,7 @@ class ImagePanel(PicturePanel):
         """When there is no room beside the views, show the most important facts above them."""
         super().resizeEvent(event)
         narrow = self.width() < NARROW_PX and not self._large
-        self.side.setHidden(narrow)
+        self._layout.side.setHidden(narrow)
         self.brief.setHidden(not narrow)
 
     def _take(self, message: ImageMessage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyqtgraph.Qt import QtWidgets
 
 from gui.image.noise_course import NoiseCourse
+from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel
 from gui.kit.words import tr
 from hw.messages.pictures import ImageMessage
@@ -21,6 +22,7 @@ class NoiseGoal(QtWidgets.QWidget):
         self.wanted.setRange(2, 80)
         self.wanted.setValue(20)
         self.wanted.setSuffix(" %")
+        self.wanted.setMinimumHeight(theme.FIELD_PX)
         self.wanted.setToolTip(
             tr(
                 "A noise of the displayed image (standard deviation of a voxel over its "

@@ -17,24 +17,33 @@ _THREE = (TRANSAXIAL.name, CORONAL.name, SAGITTAL.name)
 
 
 class PictureLayout(QtWidgets.QHBoxLayout):
-    """Three views and a column of text.
+    """Three views with the frames below them, and a column of text over controls.
 
-    When the views are small, the text takes the upper right quarter. When they are large, it has a
-    column of its own, and ``curves`` takes the fourth quarter. A single view takes the place of all
-    three.
+    When the views are small, the column takes the upper right quarter. When they are large, it has
+    the whole height, and ``curves`` takes the fourth quarter. A single view takes the place of all
+    three. Text scrolls where there is not enough height; controls only beside small views.
     """
 
     def __init__(
         self,
         blocks: Mapping[str, QtWidgets.QWidget],
-        side: QtWidgets.QWidget,
+        text: QtWidgets.QScrollArea,
+        controls: QtWidgets.QWidget,
         curves: QtWidgets.QWidget,
+        frames: QtWidgets.QWidget,
     ) -> None:
         super().__init__()
-        self._blocks, self._side, self._curves = blocks, side, curves
+        self._blocks, self._curves = blocks, curves
+        self.side = QtWidgets.QWidget()
+        self.side.setMinimumWidth(text.minimumWidth())
+        self._text, self._controls = text, controls
+        column = QtWidgets.QVBoxLayout(self.side)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(text, 1)
         self._heights = (286, 156)
         self._large, self._single = False, ""
-        self._least_px = side.minimumWidth()
+        self._least_px = text.minimumWidth()
         self.setSpacing(8)
         self._rows = QtWidgets.QVBoxLayout()
         self._rows.setSpacing(4)
@@ -42,6 +51,7 @@ class PictureLayout(QtWidgets.QHBoxLayout):
         for row in (self._upper, self._lower):
             row.setSpacing(8)
             self._rows.addLayout(row)
+        self._rows.addWidget(frames)
         self.addLayout(self._rows, 1)
 
     def set_heights(self, upper: float, lower: float) -> None:
@@ -64,7 +74,7 @@ class PictureLayout(QtWidgets.QHBoxLayout):
     def arrange(self) -> None:
         """Put everything in its place; call it once the layout belongs to a widget."""
         transaxial, coronal, sagittal = (self._blocks[name] for name in _THREE)
-        for widget in (transaxial, coronal, sagittal, self._curves, self._side):
+        for widget in (transaxial, coronal, sagittal, self._curves, self.side):
             for row in (self._upper, self._lower, self):
                 row.removeWidget(widget)
         if self._single:
@@ -91,10 +101,13 @@ class PictureLayout(QtWidgets.QHBoxLayout):
         self._rows.setStretch(1, shares[1])
 
     def _place_side(self) -> None:
+        holder = self.side if self._large else self._text.widget()
+        if self._controls.parentWidget() is not holder:
+            holder.layout().addWidget(self._controls)
         if self._large:
-            self._side.setFixedWidth(SIDE_PX)
-            self.addWidget(self._side)
+            self.side.setFixedWidth(SIDE_PX)
+            self.addWidget(self.side)
         else:
-            self._side.setMinimumWidth(self._least_px)
-            self._side.setMaximumWidth(MOST_PX)
-            self._upper.addWidget(self._side, 40)
+            self.side.setMinimumWidth(self._least_px)
+            self.side.setMaximumWidth(MOST_PX)
+            self._upper.addWidget(self.side, 40)

@@ -89,7 +89,10 @@ class RegionDesk(QtWidgets.QWidget):
         self.kind.setToolTip(
             tr("threshold: voxels of a box above {value:.0f} % of its maximum", value=100 * SHARE)
         )
-        self.size, self.height_ = _length(tr("across (x, y)")), _length(tr("along z"))
+        self.size, self.height_ = (
+            _length("xy", tr("Diameter or width of the region, along x and y, in mm")),
+            _length("z", tr("Height of the region, along z, in mm")),
+        )
         self.kind.currentIndexChanged.connect(lambda _: self._suit(self.kind.currentData()))
         self.add = QtWidgets.QPushButton(tr("+ at ✛"))
         self.add.setToolTip(tr("Keep a region of this kind and size at the crosshair (key R)"))
@@ -120,20 +123,20 @@ class RegionDesk(QtWidgets.QWidget):
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
-        for widget in (self.controls, self.readings, self.words):
+        for widget in (self.controls, self.words):
             column.addWidget(widget)
         grid = QtWidgets.QGridLayout(self.controls)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(4)
         grid.setVerticalSpacing(3)
-        for place, widget in enumerate((self.kind, self.add, self.size, self.height_, self.chosen)):
-            grid.addWidget(widget, place // 2, place % 2)
+        grid.addWidget(self.kind, 0, 0)
+        grid.addWidget(self.size, 0, 1)
+        grid.addWidget(self.height_, 0, 2)
         row = QtWidgets.QHBoxLayout()
-        row.addWidget(self.move_)
-        row.addWidget(self.remove)
-        grid.addLayout(row, 2, 1)
+        for widget, share in ((self.add, 0), (self.chosen, 1), (self.move_, 0), (self.remove, 0)):
+            row.addWidget(widget, share)
+        grid.addLayout(row, 1, 0, 1, 3)
         grid.setColumnStretch(0, 1)
-        grid.setColumnStretch(1, 1)
         self.words.hide()
 
     def suit_to(self, extent_mm: Triple) -> None:
@@ -207,14 +210,17 @@ class RegionDesk(QtWidgets.QWidget):
         self.words.setHidden(not words)
 
 
-def _length(what: str) -> QtWidgets.QDoubleSpinBox:
+def _length(axes: str, teaches: str) -> QtWidgets.QDoubleSpinBox:
     box = QtWidgets.QDoubleSpinBox()
     box.setRange(2.0, 500.0)
     box.setDecimals(0)
     box.setValue(USUAL_MM)
+    box.setPrefix(f"{axes} ")
     box.setSuffix(" mm")
+    box.setMinimumHeight(theme.FIELD_PX)
     box.setButtonSymbols(QtWidgets.QAbstractSpinBox.ButtonSymbols.NoButtons)
-    box.setToolTip(tr("Size {what}", what=what))
+    box.setToolTip(teaches)
+    box.setAccessibleName(teaches)
     return box
 
 

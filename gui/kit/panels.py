@@ -9,6 +9,9 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 from gui.kit.theme import BASE_PX, SMALL_PX, font
 from gui.kit.words import tr
 
+LEAST_PX = 76
+"""Of what scrolls: five lines."""
+
 
 class CalmLabel(QtWidgets.QLabel):
     """A label that is cheap to set 20 times a second: Qt is called only when it differs."""
@@ -111,7 +114,7 @@ class Panel(QtWidgets.QFrame):
         self._head.addStretch(1)
         self._head.addWidget(self.note)
         self.body = QtWidgets.QVBoxLayout(self)
-        self.body.setContentsMargins(10, 6, 10, 8)
+        self.body.setContentsMargins(10, 6, 10, 6)
         self.body.setSpacing(4)
         self.body.addLayout(self._head)
 
@@ -156,6 +159,6 @@ def scrolling(content: QtWidgets.QWidget) -> QtWidgets.QScrollArea:
     area.setWidgetResizable(True)
     area.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setMinimumHeight(120)
+    area.setMinimumHeight(LEAST_PX)
     area.setMinimumWidth(content.minimumWidth() + area.verticalScrollBar().sizeHint().width())
     return area

@@ -43,6 +43,9 @@ BASE_PX = 12
 VALUE_PX = 24
 STATE_PX = 27
 
+TOUCH_PX, FIELD_PX, SMALL_TOUCH_PX = 36, 28, 24
+"""Least height of what a finger presses: buttons, fields, small buttons of footer and legends."""
+
 # DejaVu Sans first: its figures all have one width and it holds every symbol used here.
 # After them what has Japanese letters, of several distributions' choosing.
 FAMILIES = (
@@ -173,9 +176,9 @@ def _stylesheet() -> str:
     QLabel#note, QLabel#dim {{ color: {DIM}; }}
     QToolTip {{ background: {RAISED}; color: {TEXT}; border: 1px solid {FAINT}; padding: 5px; }}
     QPushButton {{ background: {RAISED}; color: {TEXT}; border: 1px solid {FAINT};
-        border-radius: 4px; padding: 5px 8px; font-weight: bold; }}
+        border-radius: 4px; padding: 10px 8px; font-weight: bold; }}
     QPushButton:hover {{ border-color: {LAMP}; }}
-    QPushButton:focus {{ border: 2px solid {LAMP}; padding: 4px 7px; }}
+    QPushButton:focus {{ border: 2px solid {LAMP}; padding: 9px 7px; }}
     QPushButton:pressed {{ background: {LINE}; }}
     QPushButton:checked {{ background: {LINE}; border-color: {LAMP}; color: {LAMP}; }}
     QPushButton:disabled {{ background: {PANEL}; color: {FAINT}; border-color: {LINE}; }}
@@ -185,7 +188,8 @@ def _stylesheet() -> str:
     QFrame#panel QPushButton#emergency:disabled {{ background: {PANEL}; color: {FAINT};
         border: 1px solid {LINE}; }}
     QComboBox {{ background: {RAISED}; border: 1px solid {LINE}; border-radius: 3px;
-        padding: 1px 6px; }}
+        padding: 5px 6px; }}
+    QCheckBox {{ padding: 5px 0px; }}
     QFrame#panel QComboBox {{ background: {RAISED}; }}
     QComboBox QAbstractItemView {{ background: {RAISED}; selection-background-color: {LINE}; }}
     QSlider {{ background: transparent; min-height: 14px; }}
@@ -204,7 +208,8 @@ def _stylesheet() -> str:
     QTableWidget::item:selected {{ background: {LINE}; }}
     QHeaderView::section {{ background: {PANEL}; color: {DIM}; border: none; padding: 0 2px; }}
     QLineEdit {{ background: {RAISED}; border: 1px solid {LINE}; border-radius: 3px;
-        padding: 2px 6px; selection-background-color: {FAINT}; }}
+        padding: 5px 6px; selection-background-color: {FAINT}; }}
+    QAbstractSpinBox QLineEdit {{ border: none; padding: 0px; }}
     QLineEdit:focus, QDialog QComboBox:focus {{ border-color: {LAMP}; }}
     QLineEdit[faulty="true"] {{ border: 1px solid {ALARM}; }}
     QFrame#panel QPushButton#rail {{ background: {PANEL}; border: 1px solid {PANEL};
@@ -213,7 +218,8 @@ def _stylesheet() -> str:
     QFrame#panel QPushButton#rail:checked {{ background: {RAISED}; color: {TEXT};
         border: 1px solid {LINE}; border-left: 3px solid {LAMP}; }}
     QPushButton#small {{ padding: 0 6px; font-weight: normal; border-color: {LINE};
-        border-radius: 3px; min-height: 16px; max-height: 16px; }}
+        border-radius: 3px; min-height: {SMALL_TOUCH_PX - 2}px;
+        max-height: {SMALL_TOUCH_PX - 2}px; }}
     QFrame#panel QPushButton#small {{ background: {RAISED}; }}
     QFrame#panel QPushButton#small[checkable="true"] {{ color: {DIM}; }}
     QFrame#panel QPushButton#small:checked {{ background: {LINE}; border-color: {TEXT};

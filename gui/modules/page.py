@@ -11,7 +11,7 @@ from typing import Any
 from pyqtgraph.Qt import QtWidgets
 
 from gui.kit import theme
-from gui.kit.panels import CalmLabel, ElidedLabel, Panel
+from gui.kit.panels import CalmLabel, ElidedLabel, Panel, scrolling
 from gui.kit.wording import age_text
 from gui.kit.words import mark, tr
 from gui.link.command_desk import CommandDesk
@@ -75,7 +75,9 @@ class ModulePage(QtWidgets.QWidget):
     def _facts_panel(self) -> Panel:
         panel = Panel(tr("MODULE"), teaches=tr("The first of the chosen modules."))
         self._facts_note = panel.note
-        grid = QtWidgets.QGridLayout()
+        content = QtWidgets.QWidget()
+        grid = QtWidgets.QGridLayout(content)
+        grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(0)
         grid.setColumnStretch(1, 1)
         self.facts: dict[str, ElidedLabel] = {}
@@ -87,7 +89,10 @@ class ModulePage(QtWidgets.QWidget):
             self.facts[caption].show_text("–")
             grid.addWidget(label, place, 0)
             grid.addWidget(self.facts[caption], place, 1)
-        panel.body.addLayout(grid)
+        area = scrolling(content)
+        policies = QtWidgets.QSizePolicy.Policy
+        area.setSizePolicy(policies.Preferred, policies.Maximum)
+        panel.body.addWidget(area)
         return panel
 
     def _orders_panel(self) -> Panel:

@@ -140,14 +140,10 @@ class ProjectionPanel(PicturePanel):
         chosen = self._chosen()
         whole, recent = (array[chosen].sum(axis=0, dtype=np.uint32) for array in pictures.arrays())
         upper = self.upper(whole)
-        self._show(
-            self.whole, whole, table, upper, tr("0 … {level} counts", level=level_text(upper))
-        )
+        self._show(self.whole, whole, table, upper)
         lately = self.upper(recent)
         self.recent.title = tr("Last {recent_s:.0f} s", recent_s=pictures.recent_s)
-        self._show(
-            self.recent, recent, table, lately, tr("0 … {level} counts", level=level_text(lately))
-        )
+        self._show(self.recent, recent, table, lately)
         labels = ("0", level_text(upper / 2), level_text(upper))
         self.bar.set_scale(table, labels, tr("counts per crystal since the start"))
 
@@ -157,10 +153,11 @@ class ProjectionPanel(PicturePanel):
         counts: Counts,
         table: npt.NDArray[np.uint32],
         upper: float,
-        note: str,
     ) -> None:
         assert self._pictures is not None
+        level = level_text(upper)
+        notes = tr("0 … {level} counts", level=level), f"0 … {level}"
         view.show_pictures(
             counts, self._pictures.pitch_mm, self._pictures.angles_deg, upper=upper, table=table,
-            note=note,
+            notes=notes,
         )  # fmt: skip

@@ -7,6 +7,7 @@ so that neighbours on the ring are neighbours on the screen. A pixel is a crysta
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,7 @@ class ProjectionView(QtWidgets.QWidget):
         self._pitch_mm = (1.0, 1.0)
         self._angles: Angles = []
         self._pixels: npt.NDArray[np.uint32] = np.zeros((0, 1, 1), np.uint32)
-        self._note = ""
+        self._notes: tuple[str, ...] = ()
         self.setMinimumSize(112, 104)
         self.setMouseTracking(True)
 
@@ -47,7 +48,7 @@ class ProjectionView(QtWidgets.QWidget):
         *,
         upper: float,
         table: npt.NDArray[np.uint32],
-        note: str,
+        notes: tuple[str, ...],
     ) -> None:
         """Draw the counts of every module, with a note to the right of the title.
 
@@ -58,12 +59,12 @@ class ProjectionView(QtWidgets.QWidget):
         angles : of each module in degrees, None where it has not reported one
         upper : counts at which the colours end; they begin at 0
         table : (256,) uint32 0xAARRGGBB, colours from 0 to ``upper``
-        note : text to the right of the title
+        notes : texts to the right of the title, the longest first; the first that fits is shown
         """
         self._counts, self._pitch_mm, self._angles = counts, pitch_mm, angles
         from_above = counts[:, ::-1, :].astype(np.float32)
         self._pixels = np.ascontiguousarray(table[to_levels(from_above, upper)])
-        self._note = note
+        self._notes = notes
         self.update()
 
     @property
@@ -138,7 +139,12 @@ class ProjectionView(QtWidgets.QWidget):
         painter.drawText(line, flags.AlignLeft | flags.AlignVCenter, self.title)
         painter.setFont(theme.font(theme.SMALL_PX))
         painter.setPen(QtGui.QColor(theme.DIM))
-        painter.drawText(line, flags.AlignRight | flags.AlignVCenter, self._note)
+        painter.drawText(line, flags.AlignRight | flags.AlignVCenter, self.shown_note())
+
+    def shown_note(self) -> str:
+        """Return as much of the note as there is room for beside the title."""
+        taken_px = _width_px(self.title, theme.font(theme.SMALL_PX, bold=True)) + _GAP_PX
+        return fitting(self._notes, theme.font(theme.SMALL_PX), self.width() - taken_px)
 
     def _paint_picture(self, painter: QtGui.QPainter, module: int) -> None:
         frame, pixels = self.frame(module), self._pixels[module]
@@ -162,9 +168,18 @@ class ProjectionView(QtWidgets.QWidget):
         frame = self.frame(0)
         y = self.height() - _BOTTOM_PX + 7
         painter.setPen(QtGui.QPen(QtGui.QColor(theme.DIM), 2))
-        end = frame.left() + 50 * scale
-        painter.drawLine(QtCore.QPointF(frame.left() + 1, y), QtCore.QPointF(end, y))
-        painter.drawText(QtCore.QPointF(end + 5, y + 4), tr("50 mm   u →  z ↑  from behind"))
+        left, words = self.shown_directions(frame.left(), 50 * scale)
+        end = left + 50 * scale
+        painter.drawLine(QtCore.QPointF(left + 1, y), QtCore.QPointF(end, y))
+        painter.drawText(QtCore.QPointF(end + 5, y + 4), words)
+
+    def shown_directions(self, left_px: float, bar_px: float) -> tuple[float, str]:
+        """Return where the scale's bar begins, and as much of its words as there is room for."""
+        texts = (tr("50 mm   u →  z ↑  from behind"), "50 mm   u →  z ↑", "50 mm")
+        room_px = self.width() - left_px - bar_px - 5
+        if fitting(texts[:1], theme.font(10), room_px):
+            return left_px, texts[0]
+        return 0.0, fitting(texts, theme.font(10), self.width() - bar_px - 5)
 
     def describe(self, point: QtCore.QPointF) -> str:
         """Describe the crystal under a point and its counts; "" outside the pictures."""
@@ -188,6 +203,15 @@ class ProjectionView(QtWidgets.QWidget):
         """Show the counts under the pointer."""
         words = self.describe(event.position())
         QtWidgets.QToolTip.showText(event.globalPosition().toPoint(), words, self)
+
+
+def fitting(texts: Iterable[str], font: QtGui.QFont, room_px: float) -> str:
+    """Return the first of several texts, the longest first, that is not wider; "" if none is."""
+    return next((text for text in texts if _width_px(text, font) <= room_px), "")
+
+
+def _width_px(text: str, font: QtGui.QFont) -> float:
+    return float(QtGui.QFontMetricsF(font).horizontalAdvance(text))
 
 
 def angle_text(angle_deg: float | None, *, digits: int = 1) -> str:

@@ -26,9 +26,26 @@ SCRIPTS: dict[str, Callable[[], Script]] = {
     "PET": lambda: Script(
         interruptions=[Interruption(at_s=12.3, away_s=3.2, why="the daq was restarted")]
     ),
-    "trouble": trouble,
+    "trouble": lambda: replace(trouble(), frames=6),
     "SPECT": lambda: replace(SCENARIOS["head"](), no_images=False),
 }
+
+
+def scrolled_away(console: ConsoleWindow) -> list[str]:
+    """Return what a hand reaches for on the page of the image, and is not whole in sight."""
+    if console.pages.current != "Live" or not console.image.isVisible():
+        return []
+    image = console.image
+    reached = {
+        "level": image.level, "window": image.percentile_box, "colours": image.map_box,
+        "add a region": image.regions.add, "size": image.regions.size, "MIP": image.tools.mip,
+        "play frames": image.player.play if image.player.isVisible() else image.level,
+    }  # fmt: skip
+    return [
+        f"scrolled away: {name}"
+        for name, control in reached.items()
+        if control.visibleRegion().boundingRect().height() < control.height()
+    ]
 
 
 @pytest.mark.parametrize("kind", SCRIPTS)
@@ -44,7 +61,7 @@ def test_nothing_is_cut_or_lies_upon_another_on_any_page(
                 console.pages.show_page(page)
                 modules.tell(a_ring())
                 pump(drawn(console))
-                faults = layout_faults(console)
+                faults = [*layout_faults(console), *scrolled_away(console)]
                 if (console.width(), console.height()) != size:
                     faults.append(f"the window is {console.width()}×{console.height()} px")
                 if faults:

@@ -6,12 +6,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from pyqtgraph.Qt import QtCore
+from pyqtgraph.Qt import QtCore, QtGui
 
+from gui.app.console import application
 from gui.app.window import ConsoleWindow
+from gui.kit import theme
+from gui.kit.words import speak, tr
 from gui.projections.planar_panel import ALL_PHOTOPEAKS
 from gui.projections.planar_view import ProjectionView, angle_text
 from hw.messages.endpoints import Endpoints
+from hw.notices.language import LANGUAGES
 from rigs.gui.feeder import SCENARIOS, Feeder, single_photons
 
 pytestmark = pytest.mark.gui
@@ -90,7 +94,7 @@ def test_a_point_on_a_picture_is_told_as_module_crystal_and_counts() -> None:
     view.resize(300, 300)
     counts = np.arange(2 * 3 * 4, dtype=np.uint32).reshape(2, 3, 4)
     table = np.zeros(256, np.uint32)
-    view.show_pictures(counts, (2.0, 2.0), [], upper=1.0, table=table, note="")
+    view.show_pictures(counts, (2.0, 2.0), [], upper=1.0, table=table, notes=())
     frame = view.frame(1)
     upper_right = QtCore.QPointF(frame.right() - 1, frame.top() + 1)
     assert view.describe(upper_right) == "module 1, crystal (3, 2): 23 counts"
@@ -105,9 +109,33 @@ def test_the_picture_has_v_upwards() -> None:
     counts = np.zeros((1, 4, 4), np.uint32)
     counts[0, 3, 0] = 9  # the crystal at most positive v
     table = np.arange(256, dtype=np.uint32)
-    view.show_pictures(counts, (1.0, 1.0), [], upper=9.0, table=table, note="")
+    view.show_pictures(counts, (1.0, 1.0), [], upper=9.0, table=table, notes=())
     assert view._pixels[0, 0, 0] == 255
     assert view._pixels[0].sum() == 255
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("width", [112, 138, 220, 500])
+def test_what_has_no_room_is_left_out_whole(width: int, language: str) -> None:
+    application(headless=True)
+    speak(language)
+    try:
+        view = ProjectionView(tr("Last {recent_s:.0f} s", recent_s=5))
+        view.resize(width, 120)
+        notes = tr("0 … {level} counts", level="8.00"), "0 … 8.00"
+        table, counts = np.zeros(256, np.uint32), np.zeros((1, 4, 4), np.uint32)
+        view.show_pictures(counts, (2.0, 2.0), [], upper=1.0, table=table, notes=notes)
+        small = QtGui.QFontMetricsF(theme.font(theme.SMALL_PX))
+        bold = QtGui.QFontMetricsF(theme.font(theme.SMALL_PX, bold=True))
+        shown = view.shown_note()
+        assert shown in (*notes, "")
+        words_px = bold.horizontalAdvance(view.title) + small.horizontalAdvance(shown)
+        assert words_px < width
+        left, below = view.shown_directions(0.4 * width, 20.0)
+        end = left + 25 + QtGui.QFontMetricsF(theme.font(10)).horizontalAdvance(below)
+        assert end <= width and below.startswith("50 mm")
+    finally:
+        speak("en")
 
 
 def test_a_module_that_has_not_told_its_angle_is_said_so(

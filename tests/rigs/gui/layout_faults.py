@@ -12,6 +12,7 @@ from itertools import combinations
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit.panels import ElidedLabel
+from gui.kit.theme import FIELD_PX, SMALL_TOUCH_PX, TOUCH_PX
 
 SLACK_PX = 1
 """Of rounding between a text's width and its label's."""
@@ -22,7 +23,15 @@ def layout_faults(window: QtWidgets.QWidget) -> list[str]:
     request = QtCore.QEvent.Type.LayoutRequest.value
     QtCore.QCoreApplication.sendPostedEvents(None, request)  # of words that just changed
     seen = [w for w in window.findChildren(QtWidgets.QWidget) if _is_seen(w, window)]
-    return sorted({*_cut(seen), *_cut_in_tables(seen), *_outside(seen, window), *_overlaps(seen)})
+    return sorted(
+        {
+            *_cut(seen),
+            *_cut_in_tables(seen),
+            *_small(seen),
+            *_outside(seen, window),
+            *_overlaps(seen),
+        }
+    )
 
 
 def _is_seen(widget: QtWidgets.QWidget, window: QtWidgets.QWidget) -> bool:
@@ -43,6 +52,19 @@ def _cut(widgets: list[QtWidgets.QWidget]) -> Iterator[str]:
             room, needed = widget.width(), widget.minimumSizeHint().width()
             if room + SLACK_PX < needed:
                 yield f"cut: {_words(widget)} needs {needed} px, has {room}"
+
+
+def _small(widgets: list[QtWidgets.QWidget]) -> Iterator[str]:
+    """Yield what is lower than a finger needs."""
+    for widget in widgets:
+        if isinstance(widget, QtWidgets.QPushButton):
+            least = SMALL_TOUCH_PX if widget.objectName() == "small" else TOUCH_PX
+        elif isinstance(widget, QtWidgets.QComboBox | QtWidgets.QAbstractSpinBox):
+            least = FIELD_PX
+        else:
+            continue
+        if widget.height() < least:
+            yield f"small: {_words(widget)} is {widget.height()} px high, of {least}"
 
 
 def _cut_in_tables(widgets: list[QtWidgets.QWidget]) -> Iterator[str]:
