@@ -31,7 +31,7 @@ class AlarmList(Panel):
 
     def __init__(self) -> None:
         super().__init__(tr("ALARMS"), teaches=tr("What somebody must answer, the worst first"))
-        self.table = ReadTable(COLUMNS, row_px=ROW_PX)
+        self.table = ReadTable(COLUMNS, row_px=ROW_PX, name=tr("Alarms"))
         self.table.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.NoSelection)
         self.table.setFocusPolicy(theme.NO_FOCUS)
         for column, width in enumerate(WIDTHS_PX):

@@ -17,10 +17,12 @@ from gui.app.journal_panel import local_time
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel
 from gui.kit.theme import Look
+from gui.kit.told import told
+from gui.kit.wording import grouped
 from gui.kit.words import mark, spoken, tr
 from gui.link.command_desk import CommandDesk
 from hw.messages.telemetry import Alarm, Telemetry
-from hw.notices.catalogue import catalogue, words_of
+from hw.notices.catalogue import catalogue
 
 KEY = "F10"
 ASIDE_MIN = 10
@@ -133,7 +135,7 @@ class AlarmStrip(QtWidgets.QFrame):
 
 def alarm_words(alarm: Alarm) -> str:
     """Return an alarm's text from the catalogue, or as the daq sent it."""
-    return words_of(alarm.id, alarm.values, spoken()) or alarm.text
+    return told(alarm.id, alarm.values, alarm.text)
 
 
 def alarm_help(alarm: Alarm) -> str:
@@ -154,8 +156,8 @@ def alarm_facts(alarm: Alarm) -> str:
     if alarm.count > 1:
         parts.append(
             tr(
-                "×{count:,}, last {local_time}",
-                count=alarm.count,
+                "×{count}, last {local_time}",
+                count=grouped(alarm.count),
                 local_time=local_time(alarm.last_wall),
             )
         )

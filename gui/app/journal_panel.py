@@ -13,10 +13,10 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 from gui.app.marker_field import MarkerField
 from gui.kit import theme
 from gui.kit.panels import Panel
-from gui.kit.words import spoken, tr
+from gui.kit.told import told
+from gui.kit.words import tr
 from gui.link.command_desk import CommandDesk
 from hw.messages.telemetry import JournalEntry, Telemetry
-from hw.notices.catalogue import words_of
 
 KEPT = 500
 
@@ -31,6 +31,7 @@ class JournalPanel(Panel):
         self.marker = MarkerField(desk)
         self.marker.hide()
         self.table = QtWidgets.QTableWidget(0, 3)
+        self.table.setAccessibleName(tr("Journal"))
         self.table.verticalHeader().hide()
         self.table.horizontalHeader().hide()
         self.table.setShowGrid(False)
@@ -88,7 +89,7 @@ class JournalPanel(Panel):
         self.table.insertRow(row)
         look = theme.SEVERITY_LOOKS[entry.severity]
         calm = entry.severity == "info"
-        words = words_of(entry.id, entry.values, spoken()) or entry.text
+        words = told(entry.id, entry.values, entry.text)
         texts = (
             (local_time(entry.wall), theme.FAINT),
             (look.text, look.colour),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gui.kit.told import check_words, told
-from gui.kit.wording import age_text, clock_text
+from gui.kit.wording import age_text, clock_text, grouped
 from gui.kit.words import tr
 from hw.messages.telemetry import Telemetry
 
@@ -56,9 +56,9 @@ def _end(telemetry: Telemetry) -> str:
     if until.counts:
         parts.append(
             tr(
-                "{counts:,} counts ({counted:,} now)",
-                counts=until.counts,
-                counted=telemetry.counted,
+                "{counts} counts ({counted} now)",
+                counts=grouped(until.counts),
+                counted=grouped(telemetry.counted),
             )
         )
     if until.noise_percent:

@@ -57,6 +57,7 @@ class StaleVeil(QtWidgets.QWidget):
             self.show()
         if (title, detail) != (self.title, self.detail):
             self.title, self.detail = title, detail
+            self.setAccessibleName(f"{title}: {detail}")
             self.update()
 
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:

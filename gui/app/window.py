@@ -30,6 +30,7 @@ from gui.app.stale_veil import StaleVeil
 from gui.app.turns import Turn
 from gui.image.live_panel import ImagePanel
 from gui.kit import theme, words
+from gui.kit.names import name_the_rest
 from gui.kit.product_mark import PRODUCT, mark_icon
 from gui.kit.words import mark, tr
 from gui.link.command_desk import CommandDesk
@@ -179,6 +180,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             self._columns_px = self._layout.columns(len(COLUMNS_PX)) or COLUMNS_PX
             self.bench.setSizes(self._columns_px)
             self.pages.show_page(self._layout.page)
+        name_the_rest(self)
         self._turns = (
             Turn(self.spectrum, every=2, offset=0),
             Turn(self.timing, every=2, offset=1),

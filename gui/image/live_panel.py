@@ -140,10 +140,6 @@ class ImagePanel(PicturePanel):
         return controls
 
     def _window_controls(self) -> QtWidgets.QLayout:
-        self.percentile_box.setToolTip(
-            tr("Upper end of the window: this percentile of the voxels above zero")
-        )
-        self.level.setToolTip(tr("Upper end of the window, as a share of the percentile's level"))
         self.auto = QtWidgets.QCheckBox(tr("Auto"))
         self.auto.setChecked(True)
         self.auto.setToolTip(tr("Let the window follow the image (key A). Off: hold the level"))

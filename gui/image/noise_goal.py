@@ -22,6 +22,7 @@ class NoiseGoal(QtWidgets.QWidget):
         self.wanted.setRange(2, 80)
         self.wanted.setValue(20)
         self.wanted.setSuffix(" %")
+        self.wanted.setAccessibleName(tr("Noise goal"))
         self.wanted.setMinimumHeight(theme.FIELD_PX)
         self.wanted.setToolTip(
             tr(
@@ -34,7 +35,7 @@ class NoiseGoal(QtWidgets.QWidget):
         self.words = ElidedLabel()
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(4, 0, 0, 0)
-        caption = CalmLabel(tr("Noise of"))
+        caption = CalmLabel(tr("Noise goal"))
         caption.setObjectName("dim")
         row.addWidget(caption)
         row.addWidget(self.wanted)
@@ -56,7 +57,7 @@ class NoiseGoal(QtWidgets.QWidget):
         if not self._noise:
             self.words.show_text("–")
         elif self._noise <= wanted:
-            self.words.show_text(tr("is reached"))
+            self.words.show_text(tr("reached: {noise:.0f} % now", noise=100 * self._noise))
         else:
             self.words.show_text(_when(self._course.seconds_to(wanted)))
 

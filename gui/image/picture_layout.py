@@ -32,6 +32,16 @@ class PictureLayout(QtWidgets.QHBoxLayout):
         curves: QtWidgets.QWidget,
         frames: QtWidgets.QWidget,
     ) -> None:
+        """Lay the parts out.
+
+        Parameters
+        ----------
+        blocks : each view with its slider, by the plane's name
+        text : what is said of the image, which scrolls
+        controls : what a hand reaches for
+        curves : of the regions, shown beside large views
+        frames : the strip below the views
+        """
         super().__init__()
         self._blocks, self._curves = blocks, curves
         self.side = QtWidgets.QWidget()

@@ -41,6 +41,7 @@ class RegionCurves(QtWidgets.QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.names = ElidedLabel(size_px=theme.SMALL_PX)
+        self.names.show_text(tr("no image yet"), theme.DIM)
         self.plot = CalmPlot(x_range=(0.0, LEAST_S))
         self.plot.setMinimumSize(120, 80)
         self.plot.setToolTip(tr("Mean of each region in the dynamic frames, against time in s"))
@@ -74,7 +75,7 @@ class RegionCurves(QtWidgets.QWidget):
         self._each = unit.each
         for frame in image.frames:
             self._take(frame)
-        self.names.show_text(_words(regions, unit.name), theme.DIM)
+        self.names.show_text(self._words(unit.name), theme.DIM)
         self._draw()
 
     def _take(self, frame: DynamicFrame) -> None:
@@ -92,6 +93,19 @@ class RegionCurves(QtWidgets.QWidget):
             if len(means) > MOST_FRAMES:
                 del means[min(means)]
 
+    def _words(self, unit: str) -> str:
+        """Say what the curves are or, where there is none, why."""
+        if not self._regions:
+            return tr("no region: R puts one at the crosshair")
+        if not any(self._means):
+            return tr("no curve yet: no dynamic frame is complete")
+        names = ", ".join(one.name for one in self._regions[: len(COLOURS)])
+        return tr(
+            "mean of {names} over the frames, {short_unit}",
+            names=names,
+            short_unit=short_unit(unit),
+        )
+
     def _draw(self) -> None:
         shown = self.means[: len(COLOURS)]
         shown += [[] for _ in range(len(COLOURS) - len(shown))]
@@ -101,15 +115,6 @@ class RegionCurves(QtWidgets.QWidget):
         highest = max((mean for _, mean in everything if math.isfinite(mean)), default=0.0)
         self.plot.set_x(0.0, max([LEAST_S, *(1.05 * time_s for time_s, _ in everything)]))
         self.plot.follow(highest)
-
-
-def _words(regions: list[Region], unit: str) -> str:
-    if not regions:
-        return tr("no region: R puts one at the crosshair")
-    names = ", ".join(one.name for one in regions[: len(COLOURS)])
-    return tr(
-        "mean of {names} over the frames, {short_unit}", names=names, short_unit=short_unit(unit)
-    )
 
 
 def _axes(frame: DynamicFrame) -> tuple[npt.NDArray[np.float64], ...]:

@@ -86,6 +86,7 @@ class RegionDesk(QtWidgets.QWidget):
         self.kind = QtWidgets.QComboBox()
         for kind in KINDS:
             self.kind.addItem(tr(kind), kind)
+        self.kind.setAccessibleName(tr("Kind of region"))
         self.kind.setToolTip(
             tr("threshold: voxels of a box above {value:.0f} % of its maximum", value=100 * SHARE)
         )

@@ -57,6 +57,7 @@ class SliceView(QtWidgets.QWidget):
         self._pixels: npt.NDArray[np.uint32] = np.zeros((1, 1), dtype=np.uint32)
         self._picture: QtGui.QImage | None = None
         self.dimmed = False
+        self.setAccessibleName(tr(plane.name))
         self.setMinimumSize(150, 110)
         self.setCursor(QtCore.Qt.CursorShape.CrossCursor)
         self.ends = ends_of_axes(UNKNOWN)

@@ -91,7 +91,7 @@ class ViewTools(QtWidgets.QWidget):
         """
         can = image.suv_per_unit > 0
         self.suv.setEnabled(can)
-        self.suv.setToolTip(tr(SUV_IS if can else NO_SUV))
+        self.suv.setToolTip(tr(SUV_IS) if can else f"{why_no_suv(image)}\n{tr(NO_SUV)}")
 
     def _project(self, on: bool) -> None:
         self._views.mip = on
@@ -106,6 +106,17 @@ class ViewTools(QtWidgets.QWidget):
         """Show what became of a request; "" for nothing."""
         self.words.show_text(words, "" if words.startswith("✓") else theme.WARNING)
         self.words.setHidden(not words)
+
+
+def why_no_suv(image: ImageMessage) -> str:
+    """Return what this image lacks for SUV: of the run or, if that is whole, of its study."""
+    lacks = []
+    if image.unit != "Bq/mL":
+        lacks.append(tr("the scanner is not calibrated for activity"))
+    if not image.corrections.get("decay", False):
+        lacks.append(tr("decay is not corrected for"))
+    study = tr("weight, injected activity or its time is missing in the run's study")
+    return "✗ " + "; ".join(lacks or [study])
 
 
 def _button(

@@ -11,6 +11,7 @@ import pyqtgraph as pg
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit import theme
+from gui.kit.wording import short_unit
 from gui.kit.words import mark, tr
 
 LEVELS = 256
@@ -82,6 +83,7 @@ class ColourBar(QtWidgets.QWidget):
         self._unit = ""
         self._table: npt.NDArray[np.uint32] = np.zeros((256, 1), dtype=np.uint32)
         self.setFixedHeight(45)
+        self.setAccessibleName(tr("Colours"))
 
     def set_scale(
         self, table: npt.NDArray[np.uint32], labels: tuple[str, str, str], unit: str
@@ -89,6 +91,9 @@ class ColourBar(QtWidgets.QWidget):
         """Show the table, labelled at 0, half and the upper level."""
         self._table = np.ascontiguousarray(table[None, :])
         self._labels, self._unit = labels, unit
+        self.setAccessibleName(
+            tr("Colours from 0 to {upper} {unit}", upper=labels[2], unit=short_unit(unit))
+        )
         self.setToolTip(tr("Values in {unit}", unit=unit))
         self.update()
 

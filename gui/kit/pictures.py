@@ -56,7 +56,11 @@ class PicturePanel(Panel):
         self.percentile_box = QtWidgets.QComboBox()
         fill(self.percentile_box, PERCENTILES)
         self.percentile_box.setCurrentIndex(1)
+        self.percentile_box.setToolTip(
+            tr("Upper end of the window: this percentile of the voxels above zero")
+        )
         self.level = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
+        self.level.setToolTip(tr("Upper end of the window, as a share of the percentile's level"))
         self.level.setRange(5, 200)
         self.level.setValue(100)
 

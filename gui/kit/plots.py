@@ -33,6 +33,7 @@ class CalmPlot(pg.PlotWidget):
     """A plot with a fixed x range and a steady y range from 0."""
 
     def __init__(self, *, x_range: tuple[float, float], caption: str = "") -> None:
+        """Make the plot; ``caption`` stands in it, and is its name."""
         axes = {"left": _CountAxis(orientation="left"), "bottom": pg.AxisItem("bottom")}
         super().__init__(axisItems=axes)
         self._ceiling = SteadyCeiling()
@@ -53,6 +54,7 @@ class CalmPlot(pg.PlotWidget):
         self.setXRange(*x_range, padding=0)
         self.setYRange(0, 1, padding=0)
         self._caption(caption)
+        self.setAccessibleName(caption)
 
     def _caption(self, text: str) -> None:
         words = QtWidgets.QGraphicsSimpleTextItem(text, self.getPlotItem().vb)

@@ -49,6 +49,7 @@ class Mark(QtWidgets.QWidget):
 
     def __init__(self, size_px: int) -> None:
         super().__init__()
+        self.setAccessibleName(PRODUCT)
         self.setFixedSize(size_px, size_px)
 
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:

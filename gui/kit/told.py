@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gui.kit.wording import grouped
 from gui.kit.words import mark, spoken, tr
 from hw.messages.telemetry import StartCheck
 from hw.notices.catalogue import words_of
@@ -12,9 +13,18 @@ CHECK_NAMES = (
 )  # fmt: skip
 
 
+COUNTS = ("count", "total", "words")
+"""Values of messages that are counts, written as all counts are."""
+
+
 def told(name: str, values: dict[str, str], text: str) -> str:
     """Return a message's words, ``text`` where it has no id or one that is not known here."""
-    return words_of(name, values, spoken()) or text
+    counts = {
+        key: grouped(float(value))
+        for key, value in values.items()
+        if key in COUNTS and value.isascii() and value.isdigit()
+    }
+    return words_of(name, values | counts, spoken()) or text
 
 
 def check_words(check: StartCheck) -> str:

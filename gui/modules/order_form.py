@@ -46,16 +46,19 @@ class OrderForm(QtWidgets.QWidget):
         self.complaint = ElidedLabel(size_px=BASE_PX)
         self.bias_V = QtWidgets.QLineEdit()
         self.bias_V.setPlaceholderText("V")
+        self.bias_V.setAccessibleName(f"{tr('Bias')} V")
         self.register = QtWidgets.QComboBox()
         self.register.setSizeAdjustPolicy(
             QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.register.setMinimumContentsLength(14)
+        self.register.setAccessibleName(tr("Register"))
         for name in ADJUSTED:
             spec = REGISTERS[name]
             self.register.addItem(f"{name}  [{spec.unit}]" if spec.unit else name, name)
             self.register.setItemData(self.register.count() - 1, spec.text, 3)
         self.value = QtWidgets.QLineEdit()
+        self.value.setAccessibleName(tr("Value of the register"))
         self.buttons: dict[str, QtWidgets.QPushButton] = {}
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -37,6 +37,7 @@ class ScanPlot(QtWidgets.QWidget):
         self.words = ElidedLabel(size_px=theme.BASE_PX)
         self.words.show_text(tr("no scan yet"), theme.DIM)
         self.plot = pg.PlotWidget()
+        self.plot.setAccessibleName(tr("SCAN"))
         self.plot.setMouseEnabled(x=False, y=False)
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
@@ -113,6 +114,7 @@ class ScanForm(QtWidgets.QVBoxLayout):
         super().__init__()
         self.setSpacing(6)
         self.kind = QtWidgets.QComboBox()
+        self.kind.setAccessibleName(tr("SCAN"))
         for kind, (title, *_) in KINDS.items():
             self.kind.addItem(tr(title), kind)
         self.kind.currentIndexChanged.connect(self.fill)
@@ -133,6 +135,7 @@ class ScanForm(QtWidgets.QVBoxLayout):
             label = CalmLabel(caption)
             label.setObjectName("dim")
             self.fields[name] = QtWidgets.QLineEdit()
+            self.fields[name].setAccessibleName(f"{caption} mV")
             row.addWidget(label)
             row.addWidget(self.fields[name], 1)
         row.addWidget(CalmLabel("mV"))

@@ -37,6 +37,7 @@ class ModuleGrid(QtWidgets.QWidget):
         table = pg.colormap.get("viridis").getLookupTable(nPts=64, alpha=False)
         self.brushes = [QtGui.QBrush(QtGui.QColor(*map(int, row))) for row in table]
         self.setMinimumHeight(44)
+        self.setAccessibleName(tr("Map of the modules"))
         self.setMouseTracking(True)
 
     def show_modules(self, telemetry: Telemetry, levels: list[float], plain: str) -> None:

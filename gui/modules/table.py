@@ -23,6 +23,7 @@ class ModuleTable(QtWidgets.QTableWidget):
         super().__init__(0, len(COLUMNS))
         self._shown: list[tuple[str, ...]] = []
         self._modules: list[int] = []
+        self.setAccessibleName(tr("Modules"))
         self.setHorizontalHeaderLabels([tr(title) for title, _ in COLUMNS])
         for column, ((title, teaches), width) in enumerate(zip(COLUMNS, _WIDTHS_PX, strict=True)):
             self.horizontalHeaderItem(column).setToolTip(tr(teaches))

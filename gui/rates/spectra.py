@@ -122,6 +122,7 @@ class SpectrumPanel(Panel):
             ),
         )
         self.plot = CalmPlot(x_range=(0, ENERGY_SHOWN_KEV))
+        self.plot.setAccessibleName(tr("ENERGY of all singles"))
         self.plot.setMinimumHeight(84)
         self.plot.getAxis("bottom").setTicks([PET_TICKS])
         self._outside = self.plot.add_histogram(theme.FAINT)
@@ -209,6 +210,7 @@ class TimingPanel(Panel):
             ),
         )
         self.plot = CalmPlot(x_range=(-10, 10))
+        self.plot.setAccessibleName(tr("TIMING Δt"))
         self.plot.setMinimumHeight(84)
         self._delayeds = self.plot.add_histogram(theme.RANDOMS, style="dot")
         self._prompts = self.plot.add_histogram(theme.PROMPTS)

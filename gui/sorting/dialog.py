@@ -81,6 +81,7 @@ class SortingDialog(QtWidgets.QDialog):
             label.setObjectName("dim")
             for widget in (label, editor):
                 widget.setToolTip(teaches)
+            editor.setAccessibleName(f"{caption} {unit}".strip())
             fault = ReasonLabel(size_px=theme.SMALL_PX)
             self.editors[name], self.faults[name] = editor, fault
             for place, widget in enumerate((label, editor, CalmLabel(unit), fault)):

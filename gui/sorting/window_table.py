@@ -22,6 +22,7 @@ class WindowTable(QtWidgets.QTableWidget):
     def __init__(self) -> None:
         super().__init__(0, len(HEADINGS))
         self._windows: tuple[EnergyWindow, ...] = ()
+        self.setAccessibleName(tr("Energy windows"))
         self.verticalHeader().hide()
         self.verticalHeader().setMinimumSectionSize(ROW_PX)
         self.verticalHeader().setDefaultSectionSize(ROW_PX)

@@ -41,7 +41,7 @@ class QcTable(ReadTable):
     """Figures, limits and verdicts; read-only."""
 
     def __init__(self) -> None:
-        super().__init__(COLUMNS, row_px=ROW_PX)
+        super().__init__(COLUMNS, row_px=ROW_PX, name=tr("QUALITY CONTROL"))
         self.setWordWrap(False)
         self.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.NoSelection)
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)

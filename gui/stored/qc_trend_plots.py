@@ -8,6 +8,8 @@ from pyqtgraph.Qt import QtWidgets
 from daq.folder.quality.qc_trend import Trend
 from gui.kit import theme
 from gui.kit.plots import CalmPlot, pen
+from gui.kit.wording import level_text
+from gui.kit.words import tr
 
 MOST_PLOTS = 5
 MARGIN = 0.15
@@ -36,6 +38,7 @@ class TrendPlots(QtWidgets.QWidget):
             caption.setObjectName("dim")
             caption.setFont(theme.font(theme.SMALL_PX))
             plot.setMinimumHeight(60)
+            plot.setAccessibleName(tr("TREND"))
             column.addWidget(caption)
             column.addWidget(plot, 1)
         column.addStretch(0)
@@ -54,7 +57,8 @@ class TrendPlots(QtWidgets.QWidget):
     def _draw(self, place: int, name: str, values: np.ndarray, days: np.ndarray) -> None:
         known = np.isfinite(values)
         plot, last = self.plots[place], values[known][-1] if known.any() else np.nan
-        self.captions[place].setText(f"{name}: {last:.4g}")
+        self.captions[place].setText(f"{name}: {level_text(last)}")
+        plot.setAccessibleName(self.captions[place].text())
         plot.clear()
         plot.plot(days[known], values[known], pen=pen(theme.TRUES), symbol="o", symbolSize=5,
                   symbolBrush=theme.TRUES, symbolPen=None)  # fmt: skip

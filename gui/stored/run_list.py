@@ -85,7 +85,7 @@ class RunList(ReadTable):
     chosen = QtCore.Signal(str)
 
     def __init__(self) -> None:
-        super().__init__(COLUMNS, row_px=ROW_PX)
+        super().__init__(COLUMNS, row_px=ROW_PX, name=tr("Runs"))
         self.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.SingleSelection)
         header = self.horizontalHeader()

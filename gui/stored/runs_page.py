@@ -47,6 +47,7 @@ class RunsPage(QtWidgets.QWidget):
         self.desk = RunDesk(lambda: self.root, lambda: self.image.path)
         self.search = QtWidgets.QLineEdit()
         self.search.setPlaceholderText(tr(SEARCH_WORDS))
+        self.search.setAccessibleName(tr(SEARCH_WORDS))
         self.search.setFocusPolicy(QtCore.Qt.FocusPolicy.ClickFocus)  # keys are the pages'
         self.search.textChanged.connect(self._filter)
         row = QtWidgets.QHBoxLayout(self)

@@ -10,6 +10,7 @@ from pyqtgraph.Qt import QtGui, QtWidgets
 from daq.folder.protocols.shelf import Shelf
 from gui.kit import theme
 from gui.kit.panels import CalmLabel
+from gui.kit.wording import grouped
 from gui.kit.words import mark, tr
 from gui.link.command_desk import CommandDesk
 from hw.messages.scan_protocol import RunUntil, ScanProtocol
@@ -114,7 +115,7 @@ def until_words(until: RunUntil) -> str:
     if until.duration_s:
         parts.append(f"{until.duration_s:g} s")
     if until.counts:
-        parts.append(tr("{counts:,} counts", counts=until.counts))
+        parts.append(tr("{counts} counts", counts=grouped(until.counts)))
     if until.noise_percent:
         parts.append(tr("{noise_percent:g} % noise", noise_percent=until.noise_percent))
     if not parts:

@@ -50,7 +50,7 @@ def test_it_says_how_bad_what_why_and_what_to_do(strip: AlarmStrip) -> None:
     assert "Do: look at the source's process" in alarm_help(LOST)
     assert strip.facts.toolTip().startswith("4 more, key 8")
     assert "came first · cause still there" in alarm_facts(LOST)
-    assert "×1,204" in alarm_facts(HARMED)
+    assert "×1\N{NARROW NO-BREAK SPACE}204" in alarm_facts(HARMED)
     assert "acknowledged by a technologist" in alarm_facts(HARMED)
 
 

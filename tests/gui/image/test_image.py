@@ -139,6 +139,8 @@ def test_suv_is_offered_where_it_can_be_computed_and_said_why_not_elsewhere(
         live.seek_hottest()
         assert not live.tools.suv.isEnabled()
         assert "weight, injected activity" in live.tools.suv.toolTip()
+        first = live.tools.suv.toolTip().split("\n")[0]
+        assert first == "✗ the scanner is not calibrated for activity; decay is not corrected for"
         script.suv_per_unit = 5e-4
         pump(live.tools.suv.isEnabled)
         live.tools.suv.click()

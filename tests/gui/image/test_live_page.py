@@ -134,6 +134,7 @@ def test_a_region_at_the_crosshair_is_sent_drawn_read_and_removed(
         assert [name for name, _ in live.image.views["Transaxial"].marks] == ["A", "B"]
         complete = [one for one in live.link.image.frames if one.complete]
         pump(lambda: [len(points) for points in live.image.curves.means] == 2 * [len(complete)])
+        assert live.image.curves.names.toolTip().startswith("mean of ")
         assert complete
         live.image.regions.chosen.setCurrentText("A")
         live.image.regions.remove_chosen()

@@ -8,6 +8,7 @@ import pytest
 
 from daq.folder.protocols.shelf import Shelf
 from gui.app.window import ConsoleWindow
+from gui.kit.wording import THIN
 from hw.messages.endpoints import Endpoints
 from hw.messages.scan_protocol import RunUntil, ScanProtocol
 from rigs.gui.feeder import SCENARIOS, Feeder, Script
@@ -40,7 +41,11 @@ def test_a_choice_goes_with_the_next_arm_and_is_the_daqs_from_then_on(
         pump(lambda: "pet-counts v1" in offered(console))
         choice.box.setCurrentIndex(offered(console).index("pet-counts v1"))
         choice.box.activated.emit(choice.box.currentIndex())
-        pump(lambda: choice.words.text().startswith("✓ next run ends after 3600 s or 5,000,000"))
+        pump(
+            lambda: choice.words.text().startswith(
+                f"✓ next run ends after 3600 s or 5{THIN}000{THIN}000"
+            )
+        )
         pump(lambda: console.run_bar.buttons["arm"].isEnabled())
         console.run_bar.buttons["arm"].click()
         pump(lambda: feeder.script.state == "armed")
@@ -80,7 +85,9 @@ def test_the_headline_tells_how_far_a_run_is_from_its_end(
         protocol="ours v2",
     )  # fmt: skip
     with Feeder(endpoints, script):
-        told = "until 5,000,000 counts (1,234,567 now) or 8 % noise (9.13 % now)"
+        told = "until 5 000 000 counts (1 234 567 now) or 8 % noise (9.13 % now)"
+        told = told.replace("5 000 000", f"5{THIN}000{THIN}000")
+        told = told.replace("1 234 567", f"1{THIN}234{THIN}567")
         pump(lambda: console.run_bar.reason.toolTip() == told)
         assert console.run_bar.facts["Run"].toolTip().endswith(" · ours v2")
 
