@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import nibabel as nib
@@ -12,9 +13,12 @@ import pytest
 
 from coincidence.events import COINCIDENCE
 from daq.cli import main
+from daq.folder.identity.identity_file import identity_of, write_identity
+from daq.folder.identity.study_file import study_of, write_study
 from daq.folder.listmode_log import FILE_NAME, ListmodeReader
 from daq.folder.run_folder import run_config, started_at
 from daq.folder.run_identity import RunIdentity
+from gui.study.reading import read_study_form
 from hw.messages.imager import CoincidenceBatch, RunBegin, RunEnd
 from hw.physics.nuclides import load_nuclide
 from hw.physics.suv import suv_per_Bq_per_mL
@@ -97,6 +101,35 @@ def test_a_viewer_finds_the_live_image_and_whose_it_is(run_folder: Path, tmp_pat
     assert (corner[:2] > 0).all() and list(along[[0, 4]]) == [-1, -1]  # rows and columns run back
     seen = viewer.values(series)[:, ::-1, ::-1].transpose(2, 1, 0)  # prone: +x left, +y back
     np.testing.assert_allclose(seen, shown, rtol=1e-4, atol=1e-4 * shown.max())
+
+
+def test_only_where_it_is_asked_for_a_patient_is_in_it_as_the_form_names_them(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "of-someone"
+    shutil.copytree(run_folder, folder)
+    typed = {"patient_id": "MRN 4711/β", "sex": "F", "age_years": "42"}
+    read = read_study_form(typed, datetime.now(UTC))
+    assert not read.faults
+    write_identity(folder, identity_of(read.args["identity"]))
+    write_study(folder, study_of(read.args["study"]))
+
+    plain = exported(folder, "live", "dicom", tmp_path / "plain.nii.gz")
+    (nobody, *_), *_ = viewer.series_in(plain.with_name("plain-dicom"))
+    assert nobody.PatientID == "of-someone" and not nobody.PatientSex
+    assert nobody.PatientIdentityRemoved == "YES"
+
+    asked = ["export", str(folder), "--image", "live", "--format", "dicom", "--identified"]
+    assert main(asked) != 0  # in the run's folder it would lie beside what is given on
+    assert "outside of the run's folder" in capsys.readouterr().err
+    assert main([*asked, "--output", str(tmp_path / "named.nii.gz")]) == 0
+    files = tmp_path / "named-dicom"
+    (one, *_), *_ = viewer.series_in(files)
+    assert (one.PatientID, one.PatientSex, one.PatientAge) == ("MRN 4711/β", "F", "042Y")
+    assert one.PatientIdentityRemoved == "NO" and "DeidentificationMethod" not in one
+    assert not dciodvfy(files / "PT000001.dcm")[0]
+    modes = {path.stat().st_mode & 0o777 for path in (files, *files.iterdir())}
+    assert modes == {0o700, 0o600}
 
 
 def test_its_suv_is_that_of_the_console(run_folder: Path, tmp_path: Path) -> None:

@@ -71,6 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the file (default: RUN/export/NAME.petsird, .Cdh or "
                         ".clm.safir; NAME-2 and so on if that is there; of an image "
                         "a NIfTI file, other formats go beside it)")  # fmt: skip
+    parser.add_argument("--identified", action="store_true",
+                        help="dicom: with the patient of the run's identity.json in it; only to a "
+                        "--output outside of the run's folder")  # fmt: skip
     parser.add_argument("--no-delayeds", action="store_true", help="leave the delayeds out")
     parser.add_argument("--block-ms", type=whole, default=1, metavar="MS",
                         help="petsird: length of a time block, the only time of its events "
@@ -128,6 +131,8 @@ def _check_format(options: argparse.Namespace) -> None:
             f"--format {options.format} is for images: name one with --image, or make one with "
             "`tomoshibi reconstruct`"
         )
+    if options.identified and not (options.image and options.format == "dicom"):
+        raise CommandError("--identified: only images as DICOM have a place for a patient")
     if options.image and options.format not in IMAGE_FORMATS:
         raise CommandError(f"--image: an image is written as {', '.join(IMAGE_FORMATS)}")
 

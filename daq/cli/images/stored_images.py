@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from daq.cli.common import CommandError, finish
 from daq.cli.images.output_files import check_output
+from daq.errors import LogError
+from daq.folder.identity.identity_file import read_identity
 from daq.folder.listing.run_images import ENDING, EXPORTS, images_of
 
 SERIES_ENDINGS = (ENDING, ".hv", ".dcm", "-dicom")
@@ -23,7 +26,11 @@ def export_image(options: argparse.Namespace, folder: Path) -> int:
     path = _output_of(options, folder)
     modality = run_config(folder).scanner().modality
     made = stored_image(source, modality, run_facts(folder))
+    if options.identified:
+        made = replace(made, metadata={**made.metadata, "identity": _identity(folder)})
     files = write_images(made, path, [options.format])
+    if options.identified:
+        _keep_private(files)
     result = {
         "run": str(folder),
         "image": str(source),
@@ -32,6 +39,29 @@ def export_image(options: argparse.Namespace, folder: Path) -> int:
     }
     finish(options, result, f"{files[0]}: {source.name} of {folder.name}, as it is")
     return 0
+
+
+def _identity(folder: Path) -> dict[str, str]:
+    """Return who a run is about, as its identity.json says; raises CommandError if it does not."""
+    try:
+        found = read_identity(folder)
+    except LogError as error:
+        raise CommandError(str(error)) from error
+    if found is None:
+        raise CommandError(f"--identified: {folder.name} does not say whom it is about")
+    return {
+        name: getattr(found, name)
+        for name in (
+            "patient_id", "name", "birth_date", "sex", "accession_number", "referring_physician",
+        )
+    }  # fmt: skip
+
+
+def _keep_private(files: list[str]) -> None:
+    """Let only their owner read files that identify a person."""
+    for path in map(Path, files):
+        for one in (*path.glob("*"), path) if path.is_dir() else (path,):
+            one.chmod(0o700 if one.is_dir() else 0o600)
 
 
 def _named(folder: Path, name: str) -> Path:
@@ -44,6 +74,13 @@ def _named(folder: Path, name: str) -> Path:
 
 def _output_of(options: argparse.Namespace, folder: Path) -> Path:
     """Return the NIfTI file beside which it goes: as named, or the first free one."""
+    if options.identified and (
+        options.output is None or options.output.resolve().is_relative_to(folder.resolve())
+    ):
+        raise CommandError(
+            "--identified needs an --output outside of the run's folder: of a run, identity.json "
+            "alone says whom it is about"
+        )
     if options.output is not None:
         path = check_output(options.output)
         if not _free(path):

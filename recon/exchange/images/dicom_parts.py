@@ -93,12 +93,25 @@ def _set_review(made: Dataset, facts: ScanFacts) -> str:
     return "".join(f"; {one}" for one in words if one)
 
 
+def _set_identity(made: Dataset, facts: ScanFacts) -> None:
+    """Set whom it is about: nobody, or, where that was asked for, whom the run's form names."""
+    known = facts.more.get("identity")
+    if not known:
+        made.PatientName = "RESEARCH^TOMOSHIBI"
+        made.PatientID = _text(facts.run, 64)
+        made.PatientBirthDate = made.PatientSex = ""
+        made.PatientIdentityRemoved = "YES"
+        made.DeidentificationMethod = "never recorded: research run without patient data"
+        return
+    made.PatientName = _text(str(known.get("name") or ""), 64)
+    made.PatientID = _text(str(known.get("patient_id") or ""), 64)
+    made.PatientBirthDate = str(known.get("birth_date") or "").replace("-", "")
+    made.PatientSex = str(known.get("sex") or "")
+    made.PatientIdentityRemoved = "NO"
+
+
 def _set_patient(made: Dataset, facts: ScanFacts) -> None:
-    made.PatientName = "RESEARCH^TOMOSHIBI"
-    made.PatientID = _text(facts.run, 64)
-    made.PatientBirthDate = made.PatientSex = ""
-    made.PatientIdentityRemoved = "YES"
-    made.DeidentificationMethod = "never recorded: research run without patient data"
+    _set_identity(made, facts)
     weight = facts.number("weight_kg")
     if weight is not None:
         made.PatientWeight = decimal(weight)
@@ -133,7 +146,10 @@ def _set_study(made: Dataset, facts: ScanFacts) -> None:
     made.StudyTime = clock(facts, 0.0) if known else ""
     set_series_time(made, facts, 0.0)
     made.TimezoneOffsetFromUTC = "+0000"
-    made.ReferringPhysicianName = made.AccessionNumber = made.Laterality = ""
+    identity = facts.more.get("identity") or {}
+    made.ReferringPhysicianName = _text(str(identity.get("referring_physician") or ""), 64)
+    made.AccessionNumber = _text(str(identity.get("accession_number") or ""), 16)
+    made.Laterality = ""
     made.StudyID = _text(facts.run, 16)
     made.StudyDescription = _text(f"{RESEARCH}{facts.run}", 64)
     made.SeriesDescription = _text(f"{RESEARCH}{facts.series or facts.algorithm}", 64)
