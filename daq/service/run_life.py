@@ -369,7 +369,7 @@ class RunLife(RunStates):
         if report.failed:
             run.taint(f"incomplete: {report.failed}")
             if self.state == "running":
-                self._begin_closing(report.failed)
+                self._begin_closing(notice("end.gave_up", why=report.failed))
         return ""
 
     @property
@@ -461,11 +461,11 @@ class RunLife(RunStates):
             self.journal.tell(notice("disk.back", folder=self.runs_root))
         if self.disk_free < self._min_free_bytes and self.state == "running":
             left_MiB = f"{self.disk_free / 2**20:.0f}"
-            words = f"disk nearly full: {left_MiB} MiB left in {self.runs_root}"
-            line = notice("disk.nearly_full", left_MiB=left_MiB, folder=self.runs_root)
-            self.journal.tell(line)
-            self._open_run().taint(f"incomplete: {words}")
-            self._begin_closing(words)
+            about = {"left_MiB": left_MiB, "folder": self.runs_root}
+            self.journal.tell(notice("disk.nearly_full", **about))
+            why = notice("end.disk", **about)
+            self._open_run().taint(f"incomplete: {why.text}")
+            self._begin_closing(why)
 
     def _look_after(self, run: Run, now: float) -> None:
         """Journal what is new; stop a run that has come to its end."""
@@ -473,14 +473,14 @@ class RunLife(RunStates):
             self.journal.tell(line)
         self._recording.look(run)
         if run.all_ended:
-            self._begin_closing("all modules have ended")
+            self._begin_closing(notice("end.modules"))
         elif self._sources.all_reported:
-            self._begin_closing("the sources have finished")
+            self._begin_closing(notice("end.sources"))
         elif why := self._ends.why(run):
             self._begin_closing(why)
         elif self._watch.given_up(run, now):
             run.taint("incomplete: the source fell silent")
-            self._begin_closing("no data for too long")
+            self._begin_closing(notice("end.silence"))
 
     # --- running → stopping → closed ----------------------------------------------------------
 
@@ -488,12 +488,12 @@ class RunLife(RunStates):
         """Begin to close a running run; does nothing if that has begun already."""
         self.require("running", "stopping")
         if self.state == "running":
-            self._begin_closing("stopped by command")
+            self._begin_closing(notice("end.command"))
 
     def hurry(self) -> bool:
         """The process must exit: close what is open, quickly; return whether that is done."""
         if self.state == "running":
-            self._begin_closing("the daq was told to leave")
+            self._begin_closing(notice("end.leaving"))
             self._closing.hurry()
         elif self.state == "armed":
             self._discard("the daq was told to leave")
@@ -501,11 +501,11 @@ class RunLife(RunStates):
             self._closing.hurry()
         return self.state in ("idle", "closed", "error")
 
-    def _begin_closing(self, why: str) -> None:
+    def _begin_closing(self, why: JournalLine) -> None:
         """Ask the sources to finish; :meth:`supervise` does the rest."""
         self.enter("stopping", why)
-        self.journal.add("info", f"stopping: {why}")
-        self._open_run().ended_by = why
+        self.journal.add("info", f"stopping: {why.text}")
+        self._open_run().ended_by = why.text
         self._sources.send_all(Stop())
         imager_works = has_image(self._open_run()) and self._imager.present
         self._closing = Closing(
@@ -555,7 +555,7 @@ class RunLife(RunStates):
         if run.newest_ps:
             size = sum(path.stat().st_size for path in run.folder.iterdir() if path.is_file())
             self.last_bytes_per_s = size / (run.newest_ps * 1e-12)
-        self.enter("closed", self.reason)
+        self.enter("closed", self.told or self.reason)
         give_back_free_memory()
         self._end(True, str(run.folder))
         self.manifests.begin(run.folder)

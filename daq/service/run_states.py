@@ -10,7 +10,7 @@ first reason until reset
 from __future__ import annotations
 
 from daq.errors import RunError
-from hw.messages.telemetry import RunState
+from hw.messages.telemetry import JournalLine, RunState
 
 TRANSITIONS: dict[RunState, tuple[RunState, ...]] = {
     "idle": ("armed", "error"),
@@ -31,25 +31,34 @@ _REMEDY: dict[RunState, str] = {
 
 
 class RunStates:
-    """A state, and why it is this one."""
+    """A state, and why it is this one.
+
+    reason : in English; ``told`` is the same as a message of the catalogue, None where it is none
+    """
 
     def __init__(self) -> None:
         self.state: RunState = "idle"
         self.reason = ""
+        self.told: JournalLine | None = None
 
-    def enter(self, state: RunState, reason: str = "") -> None:
+    def enter(self, state: RunState, why: str | JournalLine = "") -> None:
         """Go to ``state``; raises RunError, naming the remedy, if that is not allowed."""
         if state not in TRANSITIONS[self.state]:
             raise RunError(
                 f"cannot go from {self.state} to {state}: {_REMEDY[self.state]}"
                 + (f" ({self.reason})" if self.reason else "")
             )
-        self.state, self.reason = state, reason
+        self.state = state
+        self._give(why)
 
-    def explain(self, words: str) -> None:
+    def _give(self, why: str | JournalLine) -> None:
+        self.told = why if isinstance(why, JournalLine) else None
+        self.reason = why.text if isinstance(why, JournalLine) else why
+
+    def explain(self, why: JournalLine) -> None:
         """Set what a person who finds it idle should know, until a run is armed."""
         if self.state == "idle":
-            self.reason = words
+            self._give(why)
 
     def require(self, *states: RunState) -> None:
         """Raise RunError unless the state is one of ``states``."""

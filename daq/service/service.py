@@ -417,7 +417,7 @@ class DaqService:
     def _tell_left_over(self, lines: list[JournalLine]) -> None:
         for line in lines:
             self.life.journal.tell(line)
-            self.life.explain(line.text)
+            self.life.explain(line)
 
     # --- commands -----------------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ def compose_telemetry(life: RunLife, sources: Sources, *, stray_frames: int) -> 
     return Telemetry(
         state=life.state,
         reason=life.reason,
+        reason_id=life.told.id if life.told else "",
+        reason_values=life.told.values if life.told else {},
         run=run.name if run else "",
         folder=str(run.folder) if run else "",
         scanner=run.scanner.name if run else "",

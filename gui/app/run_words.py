@@ -35,7 +35,8 @@ def reason_of(telemetry: Telemetry) -> str:
     """Return the reason of the state; while the final image is made, its progress."""
     if telemetry.state == "stopping" and telemetry.finishing > 0:
         return tr("finishing the image, {value:.0f} %", value=100 * telemetry.finishing)
-    return telemetry.reason or _segments(telemetry) or _checks(telemetry) or _end(telemetry)
+    reason = told(telemetry.reason_id, telemetry.reason_values, telemetry.reason)
+    return reason or _segments(telemetry) or _checks(telemetry) or _end(telemetry)
 
 
 def _checks(telemetry: Telemetry) -> str:

@@ -13,7 +13,7 @@ CHECK_NAMES = (
 )  # fmt: skip
 
 
-COUNTS = ("count", "total", "words")
+COUNTS = ("count", "total", "words", "wanted", "found")
 """Values of messages that are counts, written as all counts are."""
 
 

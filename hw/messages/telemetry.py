@@ -147,6 +147,8 @@ class Telemetry(Message):
     ``finishing``: share of the final image's work that is done, 0 while none is being made.
     ``silent``: what should be heard in a run and is not ("source emulator", "data", "imager",
     "module 7", "12 modules"), worst first, with for how long in s.
+    ``reason``: why the state is this one, in English; ``reason_id`` and ``reason_values`` as in
+    JournalLine, "" for what is told in sentences.
     ``interruptions``: of the run, the newest 20.
     ``checks``: what should be looked at before a run is started; empty in one.
     ``patient_position``: how the patient lies in the scanner, as the run was told.
@@ -205,6 +207,8 @@ class Telemetry(Message):
     control_asked: str = ""
     alarms: list[Alarm] = []
     alarms_hidden: int = 0
+    reason_id: str = ""
+    reason_values: dict[str, str] = {}
 
     SPECTRUM_BINS: ClassVar[int] = 256
     TIMING_BINS: ClassVar[int] = 201

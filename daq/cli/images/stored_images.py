@@ -57,9 +57,9 @@ def _identity(folder: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _keep_private(files: list[str]) -> None:
+def _keep_private(files: list[Path]) -> None:
     """Let only their owner read files that identify a person."""
-    for path in map(Path, files):
+    for path in files:
         for one in (*path.glob("*"), path) if path.is_dir() else (path,):
             one.chmod(0o700 if one.is_dir() else 0o600)
 

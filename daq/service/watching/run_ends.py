@@ -7,6 +7,8 @@ stopped by the end of the raw log, has the same bits. Duration is the sources' m
 from __future__ import annotations
 
 from daq.service.run import Run
+from hw.messages.telemetry import JournalLine
+from hw.notices.catalogue import notice
 
 LOW_REPORTS = 3
 """Reports of the imager in succession, one a second, in which the noise must be low: a single one
@@ -41,17 +43,17 @@ class RunEnds:
     def __init__(self) -> None:
         self._images, self._low, self._highest = 0, 0, 0.0
 
-    def why(self, run: Run) -> str:
-        """Return why the run is to be ended now, "" if it is not."""
+    def why(self, run: Run) -> JournalLine | None:
+        """Return why the run is to be ended now, None if it is not."""
         wanted = run.config.until_counts
         if wanted and (found := counted(run)) >= wanted:
-            return f"{wanted:,} counts are reached: {found:,}"
+            return notice("end.counts", wanted=wanted, found=found)
         return self._by_noise(run)
 
-    def _by_noise(self, run: Run) -> str:
+    def _by_noise(self, run: Run) -> JournalLine | None:
         wanted, report = run.config.until_noise_percent, run.imager
         if not wanted or report is None or report.images == self._images:
-            return ""
+            return None
         if report.images < self._images:  # the imager was started again, and begins smooth again
             self._low, self._highest = 0, 0.0
         self._images = report.images
@@ -60,5 +62,5 @@ class RunEnds:
         enough = 0 < found <= min(wanted, FALLEN * self._highest)
         self._low = self._low + 1 if enough else 0
         if self._low < LOW_REPORTS:
-            return ""
-        return f"the live image has the noise that was wanted: {found:.3g} %, at most {wanted:g} %"
+            return None
+        return notice("end.noise", found=f"{found:.3g}", wanted=f"{wanted:g}")

@@ -19,7 +19,7 @@ from daq.folder.calibration_set import load_set_for
 from daq.folder.quality.qc_history import MOST_LOOKED_AT, qc_history, qc_status
 from daq.folder.quality.qc_result import FOLDER_NAME, QcResult
 from daq.folder.run_config import RunConfig
-from daq.service.own_calibration import calibrated
+from daq.service.own_calibration import FACTORY, calibrated
 from hw.messages.telemetry import JournalLine, StartCheck
 from hw.notices.catalogue import notice
 from hw.wall_clock_sync import clock_is_synchronised
@@ -156,17 +156,27 @@ def _calibration(template: RunConfig, serial: str, today: dt.datetime) -> StartC
     try:
         config = calibrated(template, serial)
         if not config.calibration:
-            line = notice("check.calibration.none", why=config.uncalibrated)
+            line = _why_none(template, serial, config.uncalibrated)
             return _check("calibration", "warning", line)
         made = load_set_for(Path(config.calibration), template.scanner())
     except (DaqError, OSError) as error:
-        return StartCheck(name="calibration", state="stops", words=str(error))
+        return _check("calibration", "stops", notice("check.calibration.unusable", why=error))
     days = (today - dt.datetime.fromisoformat(made.about.created)).days
     about = {"set": made.about.name}
     if not days:
         return _check("calibration", "ok", notice("check.calibration.today", **about))
     line = notice("check.calibration.days", **about, days=days)
     return _check("calibration", "warning" if days > STALE_DAYS else "ok", line)
+
+
+def _why_none(template: RunConfig, serial: str, why: str) -> JournalLine:
+    if not template.calibration and not template.uncalibrated:
+        return notice("check.calibration.not_asked")
+    if template.calibration != FACTORY:
+        return notice("check.calibration.none", why=why)
+    if not serial:
+        return notice("check.calibration.no_serial")
+    return notice("check.calibration.no_factory", serial=serial)
 
 
 PERIOD_S = 1.0

@@ -38,7 +38,8 @@ def after(ends: RunEnds, run: Run, *noises: float, first: int = 1) -> str:
         run.imager = ImagerReport(run=run.name, images=12 * number, noise=noise / 100)
         assert not why, "a run is ended once"
         for _ in range(3):  # the daq looks more often than the imager reports
-            why = why or ends.why(run)
+            line = None if why else ends.why(run)
+            why = line.text if line else why
     return why
 
 
@@ -75,6 +76,8 @@ def test_an_imager_that_was_started_again_begins_anew(make_run: Make) -> None:
 def test_counts_end_it_when_they_are_reached(make_run: Make) -> None:
     run = make_run(until_counts=1)
     assert counted(run) == 0
-    assert RunEnds().why(run) == ""
+    assert RunEnds().why(run) is None
     run.pipeline.counts.prompts = 1_234
-    assert RunEnds().why(run) == "1 counts are reached: 1,234"
+    line = RunEnds().why(run)
+    assert line is not None and line.text == "1 counts are reached: 1234"
+    assert (line.id, line.values) == ("end.counts", {"wanted": "1", "found": "1234"})
