@@ -4,6 +4,8 @@
 2. image: the live image gets a part of the events, and says so;
 3. sorting: it goes on from the disk, as far as recording leaves time.
 
+Before any of these, the imager leaves out events that it has no time for: told and counted, too.
+
 Recording gives way to nothing but the disk. How far sorting is behind decides; each step is taken
 back when half of what led to it is left.
 """
@@ -33,6 +35,14 @@ _BACK = (
 )
 IMAGE_SHARE = 4
 
+IMAGE_SPAN_S = 5.0
+THINS, THINS_NO_MORE = 0.9, 0.98
+"""Shares of the events of some seconds that the imager uses: below the one it is told that it
+leaves events out, above the other that it does so no more.
+"""
+
+LEAST_EVENTS = 1000
+
 
 @dataclass
 class _Step:
@@ -48,6 +58,10 @@ class Load:
         self._steps = [_Step() for _ in STEPS]
         self._seen_s = 0.0
         self._batch = 0
+        self._image = _Step()
+        self._image_from: tuple[float, int, int] | None = None
+        self.image_share = 1.0
+        self._thins = False
 
     def look(self, unsorted_bytes: int, behind_s: float, now: float) -> list[JournalLine]:
         """Take or take back steps; return what the journal should say.
@@ -83,9 +97,33 @@ class Load:
         self._batch += 1
         return self.level <= STEPS.index("image") or self._batch % IMAGE_SHARE == 0
 
+    def look_at_image(self, used: int, seen: int, now: float) -> list[JournalLine]:
+        """Say that the imager began to leave events out by itself, or does so no more.
+
+        used, seen : events of the run so far, by the imager's newest report
+        """
+        if self._image_from is None or seen < self._image_from[2]:  # another imager
+            self._image_from = now, used, seen
+            return []
+        since_s, used_before, seen_before = self._image_from
+        if now - since_s < IMAGE_SPAN_S or seen - seen_before < LEAST_EVENTS:
+            return []
+        self._image_from = now, used, seen
+        self.image_share = min((used - used_before) / (seen - seen_before), 1.0)
+        if self._thins:
+            self._image.seconds += now - since_s
+        if not self._thins and self.image_share < THINS:
+            self._thins = True
+            self._image.times += 1
+            return [notice("load.image", share=f"{100 * self.image_share:.0f}")]
+        if self._thins and self.image_share >= THINS_NO_MORE:
+            self._thins = False
+            return [notice("load.image_all")]
+        return []
+
     def summary(self) -> dict[str, Any]:
         """Return which steps were taken how often, and for how long; {} for none."""
-        taken = zip(STEPS, self._steps, strict=True)
+        taken = [*zip(STEPS, self._steps, strict=True), ("imager", self._image)]
         return {
             name: {"times": step.times, "seconds": round(step.seconds, 3)}
             for name, step in taken

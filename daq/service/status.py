@@ -125,6 +125,7 @@ def _buffers(run: Run | None) -> dict[str, float]:
         "not_on_disk_bytes": float(max(run.bytes_written - run.disk.synced_bytes, 0)),
         "unsorted_bytes": float(run.backlog.bytes),
         "unsorted_s": max(behind_ps, 0) * 1e-12,
+        "image_share": run.load.image_share,
     }
 
 

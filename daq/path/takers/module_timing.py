@@ -1,4 +1,5 @@
-"""Whether each module's coincidences have a peak at Δt = 0: one whose clock is off has none.
+"""Whether each module's coincidences have a peak at Δt = 0: one whose clock is off has none. And
+whether each pair of modules has any where those beside it have.
 
 A clock that is off by a frame period, or by more than half the window, loses every true coincidence
 of its module, while singles, frames and books look well. Randoms are flat in Δt, so what is in the
@@ -27,7 +28,16 @@ LEAST_SHARE = 0.05
 place changes the share by some, not by twenty.
 """
 
+LEAST_OF_PAIR = 1000
+"""Trues of the median pair of modules that has any, before pairs are judged; then they are counted
+anew.
+"""
+
+MOST_PAIRS = 3
+"""Named one by one; of more, the number."""
+
 SIGMAS = 5.0
+_AROUND = tuple((a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0))
 
 
 class ModuleTiming(Taker):
@@ -39,6 +49,7 @@ class ModuleTiming(Taker):
     def __init__(self, settings: SortSettings, module_of: npt.NDArray[np.uint16]) -> None:
         self._module_of, self._near_ps = module_of, settings.window_ps // 2
         self._modules = int(module_of.max()) + 1
+        self._pairs = np.zeros((self._modules, self._modules, 2), dtype=np.int64)
         self._begin()
 
     def _begin(self) -> None:
@@ -51,7 +62,7 @@ class ModuleTiming(Taker):
     def observe(self, prompts: Records, accepted: Records) -> None:
         """Count (n,) COINCIDENCE, and (m,) SINGLE."""
         rows = np.ascontiguousarray(prompts).view(np.int32).reshape(-1, 8)
-        _count(rows, self._module_of, self._near_ps, self._counts)
+        _count(rows, self._module_of, self._near_ps, self._counts, self._pairs)
         _count_modules(as_words(accepted), self._module_of, self._singles)
 
     def judge(self) -> list[str]:
@@ -69,17 +80,41 @@ class ModuleTiming(Taker):
         missing = (trues + SIGMAS * sigma < expected) & (trues < LEAST_SHARE * expected)
         return [f"the Δt peak of module {m} is missing" for m in np.flatnonzero(missing)]
 
+    def judge_pairs(self) -> list[str]:
+        """Return in words which pairs of modules have no trues though the eight pairs beside them
+        have, once there are enough counts. What lies between two sources is a whole row of pairs.
+        """
+        counts = self._pairs + self._pairs.transpose(1, 0, 2)
+        trues = (counts[..., 0] - counts[..., 1]).astype(np.float64)
+        some = trues[trues > 0]
+        if not len(some) or np.median(some) < LEAST_OF_PAIR:
+            return []
+        self._pairs[:] = 0
+        least = np.min([np.roll(trues, shift, (0, 1)) for shift in _AROUND], axis=0)
+        none = trues + SIGMAS * (np.sqrt(counts.sum(axis=2)) + 1) < least
+        found = np.argwhere(np.triu(none & (trues < LEAST_SHARE * least), 1))
+        words = [
+            f"modules {a} and {b} have no coincidences with each other, the pairs beside them have "
+            "thousands"
+            for a, b in found[:MOST_PAIRS]
+        ]
+        more = len(found) - MOST_PAIRS
+        return [*words, f"so have {more} more pairs of modules"] if more > 0 else words
+
 
 @kernel
-def _count(rows: Array, module_of: Array, near_ps: int, counts: Array) -> None:
-    """Count prompts of each module within ``near_ps`` of Δt = 0, and beyond, (modules, 2) i8.
+def _count(rows: Array, module_of: Array, near_ps: int, counts: Array, pairs: Array) -> None:
+    """Count prompts within ``near_ps`` of Δt = 0, and beyond: of each module, (modules, 2) i8, and
+    of each pair of them, (modules, modules, 2) i8.
 
     rows : (n, 8) i4, COINCIDENCE as 32-bit words: the third and fourth the crystals, the fifth Δt
     """
     for i in range(rows.shape[0]):
         far = 1 if abs(rows[i, 4]) > near_ps else 0
-        counts[module_of[rows[i, 2]], far] += 1
-        counts[module_of[rows[i, 3]], far] += 1
+        a, b = module_of[rows[i, 2]], module_of[rows[i, 3]]
+        counts[a, far] += 1
+        counts[b, far] += 1
+        pairs[a, b, far] += 1
 
 
 @kernel

@@ -282,14 +282,19 @@ class RunWatch:
         return []
 
     def _peaks(self, run: Run) -> list[JournalLine]:
-        """Report once each module whose coincidences have no peak at Δt = 0."""
+        """Report once each module whose coincidences have no peak at Δt = 0, and each pair of
+        modules without any.
+        """
         if not run.config.settings.sorts_coincidences or run.unsorted:
             return []
-        found = [words for words in run.takers.timing.judge() if words not in self._peaks_told]
-        self._peaks_told.update(found)
-        for words in found:
+        timing = run.takers.timing
+        lines = {words: notice("peak.missing", what=words) for words in timing.judge()}
+        lines |= {words: notice("pair.none", what=words) for words in timing.judge_pairs()}
+        news = {words: line for words, line in lines.items() if words not in self._peaks_told}
+        self._peaks_told.update(news)
+        for words in news:
             run.taint(words)
-        return [notice("peak.missing", what=words) for words in found]
+        return list(news.values())
 
     def _module_rates(self, run: Run) -> list[JournalLine]:
         if run.scanner.modality != "PET":

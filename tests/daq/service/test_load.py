@@ -47,3 +47,27 @@ def test_the_image_gets_all_batches_or_every_fourth(amount: int, share: int) -> 
     load = Load()
     load.look(amount, 0.0, 0.0)
     assert sum(load.images_next() for _ in range(400)) == 400 // share
+
+
+def test_an_imager_that_leaves_events_out_is_told_once_counted_and_taken_back() -> None:
+    load, said = Load(), []
+    used = seen = 0
+    for second in range(60):
+        seen += 2000
+        used += 400 if 11 <= second < 31 else 2000
+        said += load.look_at_image(max(used - 300, 0), seen, float(second))  # some wait
+    assert [line.severity for line in said] == ["warning", "info"]
+    assert "the live image uses 20 % of the events" in said[0].text
+    assert said[1].text == "the live image uses all events again"
+    assert load.image_share > 0.95
+    assert load.summary() == {"imager": {"times": 1, "seconds": 20.0}}
+
+
+def test_few_events_and_an_imager_that_begins_anew_say_nothing() -> None:
+    load, said = Load(), []
+    for second in range(30):
+        said += load.look_at_image(0, 10 * second, float(second))
+    for second in range(30, 60):
+        counted = 2000 * (second % 15)
+        said += load.look_at_image(counted, counted, float(second))
+    assert said == [] and load.summary() == {}
