@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daq.service.backlog import MOST_BYTES
+from hw.messages.imager import ImagerReport
 from hw.messages.telemetry import JournalLine
 from hw.notices.catalogue import notice
 
@@ -35,13 +36,14 @@ _BACK = (
 )
 IMAGE_SHARE = 4
 
-IMAGE_SPAN_S = 5.0
-THINS, THINS_NO_MORE = 0.9, 0.98
+IMAGE_SPAN_S = 10.0
+THINS, THINS_NO_MORE = 0.85, 0.95
 """Shares of the events of some seconds that the imager uses: below the one it is told that it
 leaves events out, above the other that it does so no more.
 """
 
-LEAST_EVENTS = 1000
+LEAST_EVENTS, LEAST_IMAGES = 1000, 10
+"""Within these seconds: what waits for the next image is a tenth at most."""
 
 
 @dataclass
@@ -59,7 +61,7 @@ class Load:
         self._seen_s = 0.0
         self._batch = 0
         self._image = _Step()
-        self._image_from: tuple[float, int, int] | None = None
+        self._image_from: tuple[float, ImagerReport] | None = None
         self.image_share = 1.0
         self._thins = False
 
@@ -97,19 +99,25 @@ class Load:
         self._batch += 1
         return self.level <= STEPS.index("image") or self._batch % IMAGE_SHARE == 0
 
-    def look_at_image(self, used: int, seen: int, now: float) -> list[JournalLine]:
-        """Say that the imager began to leave events out by itself, or does so no more.
-
-        used, seen : events of the run so far, by the imager's newest report
+    def look_at_image(self, report: ImagerReport, now: float) -> list[JournalLine]:
+        """Say that the imager began to leave events out by itself, or does so no more; ``report``:
+        its newest. Nothing is said before its first image: events wait for that.
         """
-        if self._image_from is None or seen < self._image_from[2]:  # another imager
-            self._image_from = now, used, seen
+        if not report.images or report.final:
             return []
-        since_s, used_before, seen_before = self._image_from
-        if now - since_s < IMAGE_SPAN_S or seen - seen_before < LEAST_EVENTS:
+        since_s, before = self._image_from or (now, report)
+        used, seen = (
+            report.prompts_used - before.prompts_used,
+            report.prompts_seen - before.prompts_seen,
+        )
+        images = report.images - before.images
+        if self._image_from is None or min(used, seen, images) < 0:  # another imager
+            self._image_from = now, report
             return []
-        self._image_from = now, used, seen
-        self.image_share = min((used - used_before) / (seen - seen_before), 1.0)
+        if now - since_s < IMAGE_SPAN_S or seen < LEAST_EVENTS or images < LEAST_IMAGES:
+            return []
+        self._image_from = now, report
+        self.image_share = min(used / seen, 1.0)
         if self._thins:
             self._image.seconds += now - since_s
         if not self._thins and self.image_share < THINS:

@@ -139,9 +139,8 @@ class Recording:
         behind_s = (run.newest_ps - run.pipeline.newest_ps) * 1e-12
         for line in run.load.look(run.backlog.bytes, behind_s, now):
             self._journal.tell(line)
-        if run.imager is not None and not run.imager.final:
-            report = run.imager
-            for line in run.load.look_at_image(report.prompts_used, report.prompts_seen, now):
+        if run.imager is not None:
+            for line in run.load.look_at_image(run.imager, now):
                 self._journal.tell(line)
         if now >= self._next_guard_s:
             self._next_guard_s = now + GUARD_S

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daq.service.load import FROM_BYTES, IMAGE_SHARE, STEPS, Load
+from hw.messages.imager import ImagerReport
 
 
 def test_steps_are_taken_in_order_and_taken_back() -> None:
@@ -49,13 +50,20 @@ def test_the_image_gets_all_batches_or_every_fourth(amount: int, share: int) -> 
     assert sum(load.images_next() for _ in range(400)) == 400 // share
 
 
+def report(second: int, *, used: int, seen: int, rate_Hz: int = 3) -> ImagerReport:
+    return ImagerReport(
+        run="r", images=rate_Hz * second, prompts_used=max(used, 0), prompts_seen=seen
+    )
+
+
 def test_an_imager_that_leaves_events_out_is_told_once_counted_and_taken_back() -> None:
     load, said = Load(), []
     used = seen = 0
-    for second in range(60):
+    for second in range(1, 61):
         seen += 2000
-        used += 400 if 11 <= second < 31 else 2000
-        said += load.look_at_image(max(used - 300, 0), seen, float(second))  # some wait
+        used += 400 if 11 < second <= 31 else 2000
+        now = report(second, used=used - 300, seen=seen)  # some wait for the next image
+        said += load.look_at_image(now, float(second))
     assert [line.severity for line in said] == ["warning", "info"]
     assert "the live image uses 20 % of the events" in said[0].text
     assert said[1].text == "the live image uses all events again"
@@ -63,11 +71,17 @@ def test_an_imager_that_leaves_events_out_is_told_once_counted_and_taken_back() 
     assert load.summary() == {"imager": {"times": 1, "seconds": 20.0}}
 
 
-def test_few_events_and_an_imager_that_begins_anew_say_nothing() -> None:
+def test_few_events_few_images_and_an_imager_that_begins_anew_say_nothing() -> None:
     load, said = Load(), []
-    for second in range(30):
-        said += load.look_at_image(0, 10 * second, float(second))
-    for second in range(30, 60):
-        counted = 2000 * (second % 15)
-        said += load.look_at_image(counted, counted, float(second))
+    for second in range(60):  # it is being prepared, then works with next to nothing
+        rate_Hz = 3 if second >= 30 else 0
+        now = report(second, used=0, seen=10 * second, rate_Hz=rate_Hz)
+        said += load.look_at_image(now, float(second))
+    for second in range(60, 120):
+        counted = 2000 * (second % 20)
+        now = report(second % 20 + 1, used=counted, seen=counted)
+        said += load.look_at_image(now, float(second))
+    for second in range(120, 180):  # an image in ten seconds: all wait for it
+        now = report(second, used=0, seen=2000 * second, rate_Hz=0)
+        said += load.look_at_image(now, float(second))
     assert said == [] and load.summary() == {}
