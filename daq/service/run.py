@@ -134,11 +134,27 @@ class Run:
         with suppress(LogError):  # a form that cannot be read keeps nobody from recording
             self.study = read_study(folder)
         writer = rawlog.RawLogWriter.reopened(folder / rawlog.FILE_NAME)  # or another one has it
-        for made_again in (listmode.FILE_NAME, singles_log.FILE_NAME):
-            (folder / made_again).unlink(missing_ok=True)
-        self._open(writer, {key: value for key, value in log.head.items() if key != "format"})
-        self._go_on_behind(log)
+        self._raw = writer
+        try:
+            for made_again in (listmode.FILE_NAME, singles_log.FILE_NAME):
+                (folder / made_again).unlink(missing_ok=True)
+            self._open(writer, {key: value for key, value in log.head.items() if key != "format"})
+            self._go_on_behind(log)
+        except BaseException:
+            self._let_go()
+            raise
         return self
+
+    def _let_go(self) -> None:
+        """Leave a run that could not be opened whole to the recovery, which wants its logs free."""
+        if hasattr(self, "unsorted"):  # all was opened
+            self.abandon()
+            return
+        if hasattr(self, "takers"):
+            self.takers.abandon_logs()
+        if hasattr(self, "disk"):
+            self.disk.close()
+        self._raw.abandon()
 
     def _go_on_behind(self, log: RawLogReader) -> None:
         """Put what is recorded in the backlog, and check new frames against the newest of it.

@@ -270,7 +270,24 @@ class RunLife(RunStates):
         self.require("idle")
         away_s = max(0.0, time.time() - (folder / RAW_LOG_NAME).stat().st_mtime)
         told = read_entries(folder)
-        run = self.run = self._opener.again(folder)
+        run = self._opener.again(folder)
+        try:
+            self._go_on_with(run, told, away_s)
+        except BaseException as error:
+            self._leave_to_recovery(run, str(error))
+            raise
+        return run
+
+    def _leave_to_recovery(self, run: Run, why: str) -> None:
+        """Close the logs of a run that cannot be gone on with, and be idle."""
+        run.abandon()
+        self.journal.close()
+        self.run = self._resequencer = None
+        self.latch(why)
+        self.enter("idle")
+
+    def _go_on_with(self, run: Run, told: list[JournalEntry], away_s: float) -> None:
+        self.run = run
         self._recall(told)
         self._repeat(run.config)
         self.enter("armed")
@@ -288,7 +305,6 @@ class RunLife(RunStates):
         run.interruptions.add(at_s=run.newest_ps * 1e-12, away_s=away_s, why=notice("gap.daq"))
         recorded = {"recorded_s": f"{run.newest_ps * 1e-12:.1f}", "away_s": f"{away_s:.1f}"}
         self.journal.tell(notice("run.resumed", run=run.name, **recorded))
-        return run
 
     def _recall(self, told: list[JournalEntry]) -> None:
         """Take up the alarms of the daq that died; recording does not depend on it."""
