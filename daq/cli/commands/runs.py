@@ -2,7 +2,8 @@
 
 The list is an index (runs.sqlite) that is updated each time; the run folders are the record, and
 folders deleted or copied in are noticed. Runs of which a file is missing, or has another size than
-when the run was closed, are told.
+when the run was closed, are told; what the files hold is read by --verify alone. Runs without a
+manifest to compare with are named as not verified.
 
 --show RUN tells what is known of one run: its protocol, what ended it, interruptions, and the
 markers that were set in it.
@@ -143,6 +144,7 @@ def _sizes_wrong(folder: Path) -> list[str]:
 
 def _list(options: argparse.Namespace) -> int:
     from daq.folder.listing.catalogue import Catalogue, is_found
+    from daq.folder.listing.manifest import has_manifest
     from daq.replay.run_recovery import unfinished
 
     rows = [row for row in Catalogue(options.runs).rows() if is_found(asdict(row), options.search)]
@@ -153,6 +155,12 @@ def _list(options: argparse.Namespace) -> int:
         lines.append(f"need recovery (`tomoshibi recover --all`): {', '.join(unfinished_runs)}")
     damaged = {r.name: wrong for r in rows if (wrong := _sizes_wrong(options.runs / r.name))}
     lines += [f"DAMAGED {name}: {'; '.join(wrong)}" for name, wrong in damaged.items()]
+    unknown = [r.name for r in rows if not has_manifest(options.runs / r.name)]
+    unknown = [name for name in unknown if name not in unfinished_runs]
+    if unknown:
+        lines.append(f"not verified, for they have no manifest: {', '.join(unknown)}")
+    if len(unknown) + len(unfinished_runs) < len(rows):
+        lines.append("sizes alone were compared: `tomoshibi runs --verify` reads what they hold")
     none = f"no runs in {options.runs}: `tomoshibi demo` makes one"
     if options.search:
         none = f"no run in {options.runs} has {options.search!r}"
@@ -161,6 +169,7 @@ def _list(options: argparse.Namespace) -> int:
         "runs": [asdict(row) for row in rows],
         "need_recovery": unfinished_runs,
         "damaged": damaged,
+        "no_manifest": unknown,
     }
     finish(options, result, text)
     return 0

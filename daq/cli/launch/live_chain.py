@@ -172,7 +172,9 @@ class LiveChain:
                 daq.call("control", action="give")
             tell(f"running: {self.folder}")
             self._in_run = True
-            self._restarts |= {"daq": RESTARTS, "source": RESTARTS if self._source_returns else 0}
+            returns = RESTARTS if self.plan.source[0] == "emulate" else 0
+            self._restarts |= {"daq": RESTARTS, "source": returns}
+            self._restarts |= {"link": RESTARTS} if plan.link else {}
             display = DisplayClient(self.endpoints)
             try:
                 self._watch_run(display)
@@ -242,11 +244,6 @@ class LiveChain:
                 self._in_run = False
                 return
 
-    @property
-    def _source_returns(self) -> bool:
-        """Whether a restarted source rejoins the run at the present detector time."""
-        return self.plan.source[0] == "emulate" and not self.plan.link
-
     def _expect_a_run(self, telemetry: Telemetry) -> None:
         """Give up on a restarted daq that does not go on with the run."""
         now = time.monotonic()
@@ -297,6 +294,9 @@ class LiveChain:
             self._restarts[child.name] = left - 1
             tell(f"{self._obituary(child)}\nstarting the {child.name} again")
             self._start(child.name, self._argv[child.name])
+            if child.name == "link":  # its modules are new ones, and so are their windows for hits
+                self.children.kill("source")  # if it reported, the run would be over
+                self._start("source", self._argv["source"])
 
     def _window_closed(self) -> None:
         """Closing a console never ends a scan; without one there is nothing to stay for.

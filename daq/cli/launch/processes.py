@@ -82,6 +82,13 @@ class Children:
         """Return the running children's process ids by name."""
         return {name: child.process.pid for name, child in self._children.items()}
 
+    def kill(self, name: str) -> None:
+        """End a child that must say nothing more, where it lives."""
+        child = self._children.pop(name, None)
+        if child is not None:
+            _signal(child, signal.SIGKILL)
+            child.process.wait(KILLED_S)
+
     def stop(self, *names: str, within_s: float = LEAVE_S) -> list[str]:
         """Ask the named children (all, without names) to exit; kill those that do not.
 

@@ -100,6 +100,11 @@ def sizes_wrong(folder: Path) -> list[str]:
     return found
 
 
+def has_manifest(folder: Path) -> bool:
+    """Whether there is something to compare a run with."""
+    return (folder / FILE_NAME).is_file()
+
+
 def verify(folder: Path, *, progress: Progress | None = None) -> Verification:
     """Read all files of a run and compare them with its manifest.
 
@@ -108,7 +113,7 @@ def verify(folder: Path, *, progress: Progress | None = None) -> Verification:
     LogError
         if the manifest cannot be read.
     """
-    if not (folder / FILE_NAME).is_file():
+    if not has_manifest(folder):
         return Verification(known=False)
     entries = entries_of(folder)
     found = Verification(known=True, files=len(entries))

@@ -69,6 +69,21 @@ def test_a_damaged_manifest_is_told_and_breaks_no_list(
     assert "DAMAGED ours: its manifest cannot be read" in capsys.readouterr().out
 
 
+def test_the_list_says_what_was_not_verified(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["runs", "--runs", str(folder.parent)]
+    assert main(argv) == 0
+    told = capsys.readouterr().out
+    assert "sizes alone were compared: `tomoshibi runs --verify` reads what they hold" in told
+    assert "not verified" not in told
+    (folder / FILE_NAME).unlink()
+    assert main(argv) == 0
+    told = capsys.readouterr().out
+    assert "not verified, for they have no manifest: ours" in told
+    assert "sizes alone" not in told
+
+
 def test_the_command_ends_with_1_where_anything_is_wrong(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
