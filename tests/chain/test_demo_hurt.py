@@ -221,6 +221,24 @@ def test_an_emulator_killed_in_mid_run_is_started_again_and_takes_part(tmp_path)
     assert_gone(members, 1.0)
 
 
+@pytest.mark.evidence
+@pytest.mark.firmware
+def test_a_link_process_killed_in_mid_run_is_started_again_with_its_modules(tmp_path):
+    process = demo(tmp_path, "--duration", "20", "--firmware", "native")
+    members = wait_for_family(process, "acquire", "imager", "emulate", "link")
+    folder = wait_for_run(tmp_path)
+    members["link"].kill()
+    _, err = process.communicate(timeout=150)
+    assert process.returncode == 1, err
+    assert "starting the link again" in err
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["condition"] == "incomplete"
+    said = (folder / "journal.jsonl").read_text(encoding="utf-8")
+    assert "firmware takes part again, after" in said and "data again" in said
+    assert summary["detector_time_s"] == pytest.approx(20, abs=0.1)
+    assert_gone(members, 1.0)
+
+
 def test_a_daq_killed_in_mid_run_is_started_again_and_nothing_is_lost(tmp_path):
     process = demo(tmp_path, "--duration", "12")
     members = wait_for_family(process, "acquire", "imager", "emulate", "console")
