@@ -17,7 +17,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from gui.app.console import application
 from gui.app.window import ConsoleWindow
 from hw.messages.endpoints import Endpoints
-from rigs.gui.deleted import delete_now
+from rigs.gui.deleted import delete_now, delete_what_waits
 
 BOUND_S = 10.0
 FRAME_MS = 20  # faster than for people, who need 20 frames a second
@@ -61,6 +61,7 @@ def pump(until: Callable[[], bool], *, bound_s: float = BOUND_S) -> None:
     deadline = time.monotonic() + bound_s
     while True:
         app.processEvents()
+        delete_what_waits()
         if until():
             return
         assert time.monotonic() < deadline, "the console did not come to it within the bound"

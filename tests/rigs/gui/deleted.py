@@ -9,7 +9,13 @@ def delete_now(window: QtWidgets.QWidget) -> None:
     """Delete a closed window and all in it at once.
 
     ``deleteLater`` alone waits for an event loop to begin, which tests never do: hundreds of
-    windows stayed, and each test of colours restyled all of them.
+    windows stayed, and each test of colours restyled all of them. So do the widgets that a window
+    has replaced, which are no longer in it.
     """
     window.deleteLater()
-    QtCore.QCoreApplication.sendPostedEvents(window, QtCore.QEvent.Type.DeferredDelete.value)
+    delete_what_waits()
+
+
+def delete_what_waits() -> None:
+    """Delete what ``deleteLater`` was called of, as an event loop does."""
+    QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete.value)
