@@ -48,7 +48,7 @@ BRAIN = ["--activity-MBq", "0.3", "--duration", "2", "--fast", "--seed", "3"]
 
 
 @pytest.fixture(scope="module", params=[
-    pytest.param("native", id="48 native processes"),
+    pytest.param("native", id="48 native processes", marks=pytest.mark.evidence),
     pytest.param("qemu", id="4 ARM images and 44 native processes", marks=QEMU),
 ])  # fmt: skip
 def brain(request, tmp_path_factory) -> dict[str, Any]:

@@ -23,7 +23,16 @@ BY_NAME = {check.name: check for check in CHECKS}
 
 
 @pytest.mark.parametrize(
-    "name", ["attenuation", "narrow-beam", "compton", "half-life", "point", "tof", "dead-time"]
+    "name",
+    [
+        "attenuation",
+        "narrow-beam",
+        "compton",
+        "half-life",
+        "point",
+        "tof",
+        pytest.param("dead-time", marks=pytest.mark.evidence),
+    ],
 )
 def test_figures_agree_with_what_we_did_not_write(name):
     for line in run_check(BY_NAME[name], QUICK):
