@@ -158,13 +158,13 @@ def levels(folder: Path, truth: float, weights_of: Any) -> dict[str, float]:
     if not (folder / "images" / "osem.nii.gz").is_file():
         argv = ["reconstruct", str(folder), "--iterations", "4", "--subsets", "8"]
         subprocess.run([sys.executable, "-m", "daq.cli", *argv], check=True, stdout=sys.stderr)
-    grid = run_config(folder).scanner().image
-    weights = weights_of(ImageGrid(grid.shape, grid.voxel_mm)).astype(np.float64)
     found = {"truth_Bq_per_mL": round(truth, 1)}
     for name, file in (("live", "live.nii.gz"), ("reconstruct", "osem.nii.gz")):
         about = json.loads((folder / "images" / file.replace(".nii.gz", ".json")).read_text())
         assert about["unit"] == "Bq/mL", about["unit"]
         image = np.asarray(nibabel.load(folder / "images" / file).dataobj, np.float64)
+        grid = ImageGrid(image.shape, tuple(about["voxel_mm"]))
+        weights = weights_of(grid).astype(np.float64)
         found[f"{name}_over_truth"] = round(
             float((image * weights).sum() / weights.sum()) / truth, 4
         )

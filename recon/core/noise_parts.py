@@ -43,6 +43,9 @@ from recon.core.grid import Image
 PARTS = 8
 """Parts of an image; more would be known better, but each has fewer counts and time."""
 
+FEWEST_PARTS = 2
+"""One alone does not vary."""
+
 ONE_OF = 4
 """A part gets one of so many events, or fewer; a power of 2."""
 

@@ -25,7 +25,14 @@ import numpy.typing as npt
 
 from recon.core.events import EventList
 from recon.core.grid import Image
-from recon.core.noise_parts import NoiseParts, drawn_parts, fraction_of, halves, variance_share
+from recon.core.noise_parts import (
+    FEWEST_PARTS,
+    NoiseParts,
+    drawn_parts,
+    fraction_of,
+    halves,
+    variance_share,
+)
 from recon.core.resolution import Resolution
 from recon.em.event_store import EventStore
 from recon.em.negml import Negml
@@ -104,7 +111,8 @@ def osem(
     stopping : rule that ends the iterations early
     parts : make images of so many parts of the events too, to tell the noise; of 8 twice as much
         work again as the image, less from 2 M events on
-    stopped : polled before each update; True returns the current image
+    stopped : polled before each update; True returns the current image, with those parts that are
+        complete
 
     Raises
     ------
@@ -130,7 +138,7 @@ def osem(
     )
     told = _Told(progress, iterations * model.subsets * (2 if parts else 1))
     made = _iterate(Watch(made_of(model), both, rule, start), iterations, told, stopped)
-    if parts < 2 or not made.used:
+    if parts < FEWEST_PARTS or not made.used:
         return made
     one_of = fraction_of(len(store))
     updates = made.iterations * model.subsets
@@ -139,10 +147,17 @@ def osem(
         image, step = start, made_of(part).step
         for update in range(updates):
             if stopped():
-                return made
+                return _with_parts(made, images, one_of)
             image = step(image, update)[0]
             told(updates + (number * updates + update + 1) // parts)
         images.append(image)
+    return _with_parts(made, images, one_of)
+
+
+def _with_parts(made: OsemResult, images: list[Image], one_of: int) -> OsemResult:
+    """Return the result with its parts; one alone tells nothing."""
+    if len(images) < FEWEST_PARTS:
+        return made
     return replace(made, parts=NoiseParts(np.stack(images), variance_share(one_of)))
 
 

@@ -19,6 +19,7 @@ from recon.core.frames import TimeSelection
 from recon.core.grid import Image
 from recon.core.noise_parts import NoiseParts
 from recon.core.quantification import BQ_PER_ML
+from recon.imager.final_choice import final_choice
 from recon.imager.run_base import Batch, Clock, Final, LiveRun, Stopped, Used
 from recon.imager.stream_ledger import Missing
 from recon.lines.pile_up import kept_when_piled, pairs_not_piled_up
@@ -203,7 +204,7 @@ class PetLiveRun(LiveRun):
         image = finish(
             self._imager,
             within_s=FINISH_S,
-            resolution=self.corrections.final_resolution(),
+            choice=final_choice(self._imager, self.corrections, stopped=stopped),
             stopped=stopped,
             progress=self._finishing_at,
         )
@@ -214,9 +215,10 @@ class PetLiveRun(LiveRun):
             self._facts(image),
             self._about(image),
             plain,
-            self._parts(image.fwhm_mm),
-            self._parts(0.0),
+            self._parts(image, image.fwhm_mm),
+            self._parts(image, 0.0),
             self._time_of(image),
+            image.grid,
         )
 
     def _time_of(self, image: LiveImage) -> FrameTime:
@@ -231,10 +233,10 @@ class PetLiveRun(LiveRun):
             start_s, end_s - start_s, decay_factor=factor, prompts=image.prompts_in_window
         )
 
-    def _parts(self, fwhm_mm: float) -> NoiseParts | None:
+    def _parts(self, image: LiveImage, fwhm_mm: float) -> NoiseParts | None:
         """Return the parts of the final image, None if they are not on its grid."""
         parts = self._imager.noise_parts(fwhm_mm=fwhm_mm)
-        if parts is None or parts.images.shape[1:] != self._grid.shape:
+        if parts is None or parts.images.shape[1:] != image.grid.shape:
             return None
         return parts.scaled(self.corrections.scale)
 
@@ -295,7 +297,8 @@ class PetLiveRun(LiveRun):
         return self.begin.suv_per_Bq_per_mL if known else 0.0
 
     def _note(self, image: LiveImage) -> str:
-        words = [f"post-filter {image.fwhm_mm:.1f} mm FWHM", image.how]
+        filtered = f"post-filter {image.fwhm_mm:.1f} mm FWHM" if image.fwhm_mm else "no post-filter"
+        words = [filtered, image.how]
         if self._late is not None:
             words.append(self._late.words())
         return "; ".join(one for one in words if one)
@@ -315,7 +318,8 @@ class PetLiveRun(LiveRun):
             "tof": self._imager.lines.system.tof is not None,
             "decay_reference_s": 0.0,
             "unit": self.corrections.unit,
-            "voxel_mm": list(self._grid.voxel_mm),
+            "voxel_mm": list(image.grid.voxel_mm),
+            "by_counts": image.chosen,
             "window": image.window,
             "duration_s": image.window_s,
             "prompts": image.prompts_in_window,

@@ -40,10 +40,9 @@ class RegionReadings:
     message : what is wrong with the file, to be told once
     """
 
-    def __init__(self, folder: Path | None, grid: ImageGrid, *, clock: Clock) -> None:
+    def __init__(self, folder: Path | None, *, clock: Clock) -> None:
         self.message = ""
         self._folder = folder
-        self._grid = grid
         self._clock = clock
         self._looked_s = -LOOK_EVERY_S
         self._stamp: tuple[int, int] = (0, 0)
@@ -58,13 +57,14 @@ class RegionReadings:
             self._look(self._folder)
         return bool(self._regions)
 
-    def of(self, image: Image, parts: NoiseParts | None) -> list[RegionReading]:
+    def of(self, image: Image, parts: NoiseParts | None, grid: ImageGrid) -> list[RegionReading]:
         """Return the readings of an image.
 
         parts : of the image, filtered and scaled as it is, on its grid or that of dynamic frames;
             None if not known
+        grid : the image's
         """
-        return [self._reading(region, image, parts) for region in self._regions]
+        return [self._reading(region, image, parts, grid) for region in self._regions]
 
     def _look(self, folder: Path) -> None:
         try:
@@ -85,21 +85,22 @@ class RegionReadings:
         if len(regions) > MOST_REGIONS:
             self.message = f"the live image is read in the first {MOST_REGIONS} regions only"
 
-    def _reading(self, region: Region, image: Image, parts: NoiseParts | None) -> RegionReading:
+    def _reading(
+        self, region: Region, image: Image, parts: NoiseParts | None, grid: ImageGrid
+    ) -> RegionReading:
         try:
-            mean = mean_in(self._shares(region, self._grid, image), image)
+            mean = mean_in(self._shares(region, grid, image), image)
             if math.isnan(mean):
                 raise RegionError(f"region {region.name} is smaller than the image can show")
-            sigma = 0.0 if parts is None else self._sigma(region, parts, mean)
+            sigma = 0.0 if parts is None else self._sigma(region, parts, mean, grid)
         except RegionError as error:
             return RegionReading(name=region.name, why_not=str(error))
         return RegionReading(name=region.name, mean=mean, sigma=sigma)
 
-    def _sigma(self, region: Region, parts: NoiseParts, mean: float) -> float:
-        fine = parts.images.shape[1:] == self._grid.shape
-        grid = self._grid if fine else frame_grid(self._grid)
+    def _sigma(self, region: Region, parts: NoiseParts, mean: float, grid: ImageGrid) -> float:
+        fine = parts.images.shape[1:] == grid.shape
         whole = parts.images.mean(axis=0, dtype=np.float32)
-        block, share = self._shares(region, grid, whole)
+        block, share = self._shares(region, grid if fine else frame_grid(grid), whole)
         return parts.sigma_of_mean(block, share, mean)
 
     def _shares(self, region: Region, grid: ImageGrid, image: Image) -> Shares:

@@ -48,6 +48,7 @@ class Final(NamedTuple):
     unfiltered : the image before the filter for display, for a file of its own, or None
     parts, unfiltered_parts : of either, which tell its noise, or None
     time : when its events were measured; None where the metadata say it
+    grid : its voxels; None for those of the live image
     """
 
     image: Image
@@ -57,6 +58,7 @@ class Final(NamedTuple):
     parts: NoiseParts | None = None
     unfiltered_parts: NoiseParts | None = None
     time: FrameTime | None = None
+    grid: ImageGrid | None = None
 
 
 class LiveRun(ABC):
@@ -89,7 +91,7 @@ class LiveRun(ABC):
         self._noise = 0.0
         self._image_path = ""
         folder = Path(begin.folder) if begin.folder else None
-        self._regions = RegionReadings(folder, grid, clock=clock)
+        self._regions = RegionReadings(folder, clock=clock)
 
     # --- what a modality does -----------------------------------------------------------------
 
@@ -158,6 +160,7 @@ class LiveRun(ABC):
         if end.run != self.begin.run or self.final is not None:
             return None
         made = self._finish(self._ledger.end(end), stopped)
+        self._grid = made.grid or self._grid
         self.final = self._published(made.image, made.parts, final=True, **made.facts)
         if self.begin.folder and made.about is not None:
             self._write_files(made, {**made.about, **self._identity(), "run": self.begin.run})
@@ -211,7 +214,7 @@ class LiveRun(ABC):
             published_wall_ns=int(now_s * 1e9),
             rate_Hz=self._rate.rate_Hz,
             final=final,
-            regions=self._regions.of(image, parts) if self._regions.wanted() else [],
+            regions=self._regions.of(image, parts, self._grid) if self._regions.wanted() else [],
             **facts,
         )
 

@@ -81,6 +81,7 @@ def warm_live() -> None:
     values = projector.forward(np.ones(_GRID.shape, dtype=np.float32), events.lors)
     projector.back(values, events.lors)
     order_for_cache(events.lors)
+    _warm_prior(_GRID)
 
 
 def warm_live_scatter() -> None:
@@ -101,6 +102,7 @@ def warm_offline() -> None:
     projector = _projector(events)
     projector.em(np.ones(_GRID.shape, dtype=np.float32), EventList.plain(events.lors))
     _warm_algorithms(_GRID, events)
+    _warm_prior(_GRID)
 
 
 def _system() -> ReconSystem:
@@ -120,12 +122,17 @@ def _warm_lines(system: ReconSystem) -> EventList:
 
 
 def _warm_algorithms(grid: ImageGrid, events: EventList) -> None:
-    """Store events; blur and penalise an image of ones."""
+    """Store events; blur an image of ones."""
     EventStore.build([EventList.plain(events.lors)], subsets=1).close()
     image = np.ones(grid.shape, dtype=np.float32)
     width = np.ones(grid.shape[:2])
     blur = RadialResolution(grid, radial_mm=width, tangential_mm=width, axial_mm=0.0)
     blur.adjoint(blur.apply(image))
+
+
+def _warm_prior(grid: ImageGrid) -> None:
+    """Penalise an image of ones."""
+    image = np.ones(grid.shape, dtype=np.float32)
     out = (np.zeros_like(image), np.zeros_like(image), np.zeros(1))
     one = np.float32(1.0)
     relative_differences(image, image, *neighbours(grid), one, one, one, *out)

@@ -25,7 +25,7 @@ from hw.physics.nuclides import nuclide_of
 from hw.scanner.description import Scanner
 from recon.attenuation.head_contour import head_contour_mu
 from recon.core.correction_record import Corrections
-from recon.core.grid import Image, ReconError
+from recon.core.grid import Image, ImageGrid, ReconError
 from recon.core.mu_map import load_mu_map
 from recon.core.quantification import BQ_PER_ML, EMISSIONS, load_calibration
 from recon.core.scanner_tables import ReconSystem
@@ -207,9 +207,9 @@ class LiveCorrections:
                 self.message = f"scatter was {self._scatter.unsettled}: reconstruct the run"
                 return
 
-    def final_resolution(self) -> FinalResolution:
-        """Return the resolution model of the run's last image."""
-        return final_resolution(self._system, self._nuclide, self._lines.mu_per_mm)
+    def final_resolution(self, grid: ImageGrid) -> FinalResolution:
+        """Return the resolution model of the run's last image, on its voxels."""
+        return final_resolution(self._system.scanner, grid, self._nuclide, self._lines.mu_per_mm)
 
     def wait(self, timeout_s: float, stopped: Stopped = lambda: False) -> None:
         """Wait for work in progress, up to a time limit, and apply its results."""

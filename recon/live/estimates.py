@@ -14,7 +14,8 @@ import numpy as np
 
 from recon.core.display_filter import gaussian
 from recon.core.events import joined
-from recon.core.grid import Image
+from recon.core.grid import Image, ImageGrid
+from recon.core.mu_map import resample
 from recon.core.noise_parts import NoiseParts
 from recon.live.dynamic_frames import frame_grid
 from recon.live.lines import LiveLines
@@ -26,9 +27,14 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
-class FinalNoise:
-    """The parts of the final image, on its grid; None if there was no time for them."""
+class FinalEstimate:
+    """The final image.
 
+    estimate : that holds it, on its own voxels
+    parts : of it, on its grid; None if there was no time for them
+    """
+
+    estimate: OnlineEstimate
     parts: NoiseParts | None
 
 
@@ -43,28 +49,51 @@ class Estimates:
     ----------
     whole, parts : the estimate of all events, and those of their parts
     frozen_counts : the weight of the events whose contribution is frozen
-    final_noise : what tells the noise once the final image is made
+    final : the last image of a run, once it is made
     """
 
     def __init__(self, lines: LiveLines, sensitivity: Image, *, clock: Clock, threads: int) -> None:
         grid = lines.grid
-        self._grid = grid
+        self._grid, self._tof, self._clock = grid, lines.tof, clock
         self.whole = OnlineEstimate(grid, sensitivity, tof=lines.tof, clock=clock, threads=threads)
         self.parts = PartEstimates(frame_grid(grid), grid, sensitivity, tof=lines.tof, clock=clock)
         self.frozen_counts = 0.0
-        self.final_noise: FinalNoise | None = None
+        self.final: FinalEstimate | None = None
+        self._other: OnlineEstimate | None = None
 
     def close(self) -> None:
         """Stop the projectors' threads."""
         self.whole.close()
         self.parts.close()
+        self._forget_final()
+
+    def _forget_final(self) -> None:
+        self.final = None
+        if self._other is not None:
+            self._other.close()
+            self._other = None
+
+    def on(self, grid: ImageGrid, sensitivity: Image | None, *, threads: int) -> OnlineEstimate:
+        """Return an estimate on these voxels for the last image: that of all events, or another.
+
+        sensitivity : on other voxels; None: that of the image, brought onto them
+        """
+        self._forget_final()
+        if grid == self._grid:
+            return self.whole
+        if sensitivity is None:
+            sensitivity = on_grid(self.whole.sensitivity, self._grid, grid)
+        self._other = OnlineEstimate(
+            grid, sensitivity, tof=self._tof, clock=self._clock, threads=threads
+        )
+        return self._other
 
     def restart(self, sensitivity: Image) -> None:
         """Begin again with uniform images."""
         self.use_sensitivity(sensitivity)
         self._each(OnlineEstimate.clear)
         self.frozen_counts = 0.0
-        self.final_noise = None
+        self._forget_final()
 
     def use_sensitivity(self, sensitivity: Image) -> None:
         """Use another sensitivity from now on."""
@@ -133,24 +162,37 @@ class Estimates:
 
     # --- images -------------------------------------------------------------------------------
 
+    @property
+    def grid(self) -> ImageGrid:
+        """The voxels of the image that is shown: the last one may have others."""
+        return self._shown.grid
+
+    @property
+    def _shown(self) -> OnlineEstimate:
+        return self.whole if self.final is None else self.final.estimate
+
     def shown(self, *, fwhm_mm: float) -> Image:
         """Return the image for display, emissions/s/mL."""
-        return self.whole.shown(fwhm_mm=fwhm_mm, voxel_volume_mL=self._voxel_volume_mL)
+        return self._shown.shown(fwhm_mm=fwhm_mm, voxel_volume_mL=self._voxel_volume_mL)
 
     def noise_parts(self, *, fwhm_mm: float) -> NoiseParts | None:
         """Return images of parts of the events, filtered alike, emissions/s/mL; None if not known.
 
         They lie on the parts' own grid while the run goes on, on the image's for the final one.
         """
-        if self.final_noise is None:
+        if self.final is None:
             return self.parts.shown(fwhm_mm=fwhm_mm)
-        if self.final_noise.parts is None:
+        if self.final.parts is None:
             return None
-        smooth = self.final_noise.parts.filtered(
-            lambda one: gaussian(one, self._grid, fwhm_mm=fwhm_mm)
-        )
+        smooth = self.final.parts.filtered(lambda one: gaussian(one, self.grid, fwhm_mm=fwhm_mm))
         return smooth.scaled(1.0 / self._voxel_volume_mL)
 
     @property
     def _voxel_volume_mL(self) -> float:
-        return self._grid.voxel_volume_mm3 / 1000.0
+        return self.grid.voxel_volume_mm3 / 1000.0
+
+
+def on_grid(sensitivity: Image, fine: ImageGrid, grid: ImageGrid) -> Image:
+    """Return a sensitivity on other voxels; beyond its field it is as at the field's edge."""
+    wider = np.pad(sensitivity, 1, mode="edge")
+    return np.maximum(resample(wider, fine.voxel_mm, grid), np.float32(0.0))

@@ -1,26 +1,31 @@
-"""The last image of a run: offline OSEM of all events in the window, as far as time allows.
+"""The last image of a run: an offline image of all events in the window, as far as time allows.
 
-If every event of the window is still held, in memory or spooled on disk, the image is replaced by
-OSEM from a uniform one, with the final corrections for all events. If some are gone for good (a
-forgetting window, a full spool), if two iterations would take too long, or if the disk has no room
-for prepared events, it is refined with passes over memory, keeping the frozen part of the
-statistic.
+If every event of the window is still held, in memory or spooled on disk, the image is made anew
+from a uniform one, with the final corrections for all events, by a :class:`FinalChoice`: on its
+voxels, by OSEM or, with a prior, BSREM. If some are gone for good (a forgetting window, a full
+spool), if two iterations would take too long, or if the disk has no room for prepared events, it
+is refined with passes over memory, keeping the frozen part of the statistic.
+
+The iterations come first, then the parts that tell the noise, twice as much work again. Where time
+is over, the image has the iterations done by then, which it tells, and the parts done by then.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from recon.core.events import EventList
+from recon.core.grid import Image, ImageGrid
 from recon.core.noise_parts import PARTS
 from recon.em.event_store import MEMORY_LIMIT_BYTES, EventStore, EventStoreError
 from recon.em.list_mode_osem import osem
-from recon.live.estimates import FinalNoise
+from recon.em.penalised import RelativeDifference
+from recon.live.estimates import FinalEstimate
 from recon.live.final_resolution import FinalResolution
 from recon.live.image import LiveImage
 from recon.live.imager import LiveImager
@@ -35,6 +40,9 @@ PART_EVENTS = 100_000
 
 ALL = 0.9999
 """Share of the events that counts as all of them: weights are rounded."""
+
+REFINED, REFINED_SUBSETS = 4, 8
+"""Passes over memory that refine an image, and into how many each is divided."""
 
 STORED_BYTES = 36
 PREPARATION_PASSES = 1.0
@@ -59,33 +67,72 @@ class _WatchedStore(EventStore):
 
 
 @dataclass(frozen=True)
+class FinalChoice:
+    """What the last image is made with; by default plain OSEM on the live image's voxels.
+
+    grid : its voxels, None for those of the live image
+    sensitivity : on them; None: the live image's, brought onto them
+    prior : makes it BSREM
+    resolution : model of an image that is made anew; a refined image has none
+    fwhm_mm : of the filter of the image that is shown; None: by its counts, as a live image's
+    about : what was chosen, as metadata
+    """
+
+    iterations: int = 4
+    subsets: int = 8
+    grid: ImageGrid | None = None
+    sensitivity: Image | None = None
+    prior: RelativeDifference | None = None
+    resolution: FinalResolution | None = None
+    fwhm_mm: float | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def algorithm(self) -> str:
+        """Its name."""
+        return "OSEM" if self.prior is None else "BSREM"
+
+    def words(self, which: str, iterations: int, subsets: int) -> str:
+        """Return how an image was made, of which events and in how many iterations."""
+        many = f"{iterations} iterations of {subsets} subsets"
+        if iterations < self.iterations:
+            many += f" (of {self.iterations}, then time was over)"
+        words = [f"{self.algorithm} of {which}", many]
+        if self.prior is not None:
+            words.append(f"prior of strength {self.prior.beta:.2g}")
+        if self.grid is not None:
+            sizes = " x ".join(f"{size:g}" for size in sorted(set(self.grid.voxel_mm)))
+            words.append(f"voxels of {sizes} mm")
+        if self.resolution is not None:
+            words.append(self.resolution.words)
+        return ", ".join(words)
+
+
+@dataclass(frozen=True)
 class _Plan:
     """How the last image is made, with its stop and progress callbacks.
 
-    iterations, fitting : OSEM iterations wanted, and those that time allows
+    fitting : iterations that time allows, by the speed in the run
     """
 
-    iterations: int
+    choice: FinalChoice
     fitting: int
-    subsets: int
-    resolution: FinalResolution | None
+    threads: int
     stopped: Callable[[], bool]
     too_late: Callable[[], bool]
     progress: Callable[[float], None]
 
     def passed(self, passes: float) -> None:
         """Report progress: preparing counts as one pass."""
-        self.progress(min(1.0, passes / (self.fitting + 1)))
+        self.progress(min(1.0, passes / (self.choice.iterations + 1)))
 
 
 def finish(
     imager: LiveImager[Any],
     *,
     within_s: float,
-    iterations: int = 4,
-    subsets: int = 8,
+    choice: FinalChoice | None = None,
     threads: int = 0,
-    resolution: FinalResolution | None = None,
     stopped: Callable[[], bool] = lambda: False,
     progress: Callable[[float], None] = lambda share: None,
 ) -> LiveImage:
@@ -95,28 +142,31 @@ def finish(
     ----------
     imager : of the run that has ended; its image is replaced
     within_s : time that this may take, s
-    iterations, subsets : of the OSEM that makes the image anew
+    choice : how the image is made anew
     threads : 0 for the number of cores, at most ``MOST_THREADS``
-    resolution : model of an image that is made anew; a refined image has none
     stopped : polled about every tenth of a second; True keeps the current image
     progress : called with the share (0..1) of the work that is done
     """
     deadline = imager.clock() + within_s
     threads = threads or min(MOST_THREADS, len(os.sched_getaffinity(0)))
+    choice = choice or FinalChoice()
 
     def too_late() -> bool:
         return imager.clock() >= deadline or stopped()
 
     imager.use_the_rest(stopped)
-    fitting = min(iterations, _fitting(imager, within_s, threads))
-    plan = _Plan(iterations, fitting, subsets, resolution, stopped, too_late, progress)
+    fitting = min(choice.iterations, _fitting(imager, within_s, threads))
+    plan = _Plan(choice, fitting, threads, stopped, too_late, progress)
     estimate = imager.estimate_of_all
     live = estimate.use_projector(estimate.new_projector(threads))
     try:
-        how, modelled = _best(imager, plan)
+        how, anew = _best(imager, plan)
     finally:
         estimate.use_projector(live).close()
-    return replace(imager.shown(), how=how, resolution=modelled)
+    if not anew:
+        return replace(imager.shown(), how=how)
+    shown = imager.shown(fwhm_mm=choice.fwhm_mm)
+    return replace(shown, how=how, resolution=choice.resolution, chosen=choice.about)
 
 
 def _fitting(imager: LiveImager[Any], within_s: float, threads: int) -> int:
@@ -126,31 +176,36 @@ def _fitting(imager: LiveImager[Any], within_s: float, threads: int) -> int:
     return int(left_s * speed * THREADS_GAIN * threads / held)
 
 
-def _best(imager: LiveImager[Any], plan: _Plan) -> tuple[str, FinalResolution | None]:
-    """Make the best possible image; return how, in words, and its resolution model."""
+def _best(imager: LiveImager[Any], plan: _Plan) -> tuple[str, bool]:
+    """Make the best possible image; return how, in words, and whether it is made anew."""
     if not imager.memory.complete:
         why = "not all events are held"
     elif plan.fitting < LEAST_ITERATIONS:
-        why = "OSEM would take too long"
+        why = f"{plan.choice.algorithm} would take too long"
     else:
         try:
-            return _start_over(imager, plan), plan.resolution
+            return _start_over(imager, plan), True
         except _Stopped:
-            return "live image at the time it was stopped", None
+            return "live image at the time it was stopped", False
         except (EventStoreError, OSError) as error:
             why = str(error)
     _refine(imager, plan)
-    return f"live image refined with OSEM passes ({why})", None
+    return f"live image refined with OSEM passes ({why})", False
 
 
 def _start_over(imager: LiveImager[Any], plan: _Plan) -> str:
-    """Replace the image by offline OSEM; keep it if time is too short for two iterations."""
-    estimate, memory = imager.estimate_of_all, imager.memory
+    """Replace the image by an offline one; keep it if time is too short for two iterations."""
+    memory, choice = imager.memory, plan.choice
     folder = memory.spool.folder if memory.spool is not None else None
-    subsets = max(1, min(plan.subsets, memory.held))
+    subsets = max(1, min(choice.subsets, memory.held))
     which = _which_events(imager)
     _check_room(imager)
-    with _WatchedStore.build(_prepared(imager, plan), folder=folder, subsets=subsets) as store:
+    estimate = imager.estimates.on(
+        choice.grid or imager.grid, choice.sensitivity, threads=plan.threads
+    )
+    background = estimate.grid.voxel_volume_mm3 / imager.grid.voxel_volume_mm3
+    events = _prepared(imager, plan, background=background)
+    with _WatchedStore.build(events, folder=folder, subsets=subsets) as store:
         if memory.spool is not None:
             memory.spool.clear()
         assert isinstance(store, _WatchedStore)
@@ -160,20 +215,21 @@ def _start_over(imager: LiveImager[Any], plan: _Plan) -> str:
             store,
             estimate.sensitivity * imager.exposure_s,
             estimate.mask,
-            iterations=plan.fitting,
-            resolution=None if plan.resolution is None else plan.resolution.model,
+            iterations=choice.iterations,
+            resolution=None if choice.resolution is None else choice.resolution.model,
+            prior=choice.prior,
             parts=PARTS,
             stopped=plan.too_late,
-            progress=lambda done, total, value: plan.passed(1.0 + done / total * plan.fitting),
+            progress=lambda done, total, value: plan.passed(1.0 + done / total * choice.iterations),
         )
     if made.iterations and not made.used:
         estimate.image = np.zeros_like(estimate.image)
+        imager.estimates.final = FinalEstimate(estimate, None)
         return "no event meets a voxel that can be seen: the image is 0"
     if made.iterations < LEAST_ITERATIONS:
         raise _Stopped
-    estimate.image, imager.estimates.final_noise = made.image, FinalNoise(made.parts)
-    how = f"OSEM of {which}, {made.iterations} iterations of {subsets} subsets"
-    return how if plan.resolution is None else f"{how}, {plan.resolution.words}"
+    estimate.image, imager.estimates.final = made.image, FinalEstimate(estimate, made.parts)
+    return choice.words(which, made.iterations, subsets)
 
 
 def _which_events(imager: LiveImager[Any]) -> str:
@@ -182,12 +238,16 @@ def _which_events(imager: LiveImager[Any]) -> str:
     return "all events" if share > ALL else f"{100 * share:.1f} % of the events"
 
 
-def _prepared(imager: LiveImager[Any], plan: _Plan) -> Iterator[EventList]:
+def _prepared(imager: LiveImager[Any], plan: _Plan, *, background: float) -> Iterator[EventList]:
+    """Yield the events; ``background`` : voxel volume of the last image over the live one's, for
+    gains go with 1 / voxel volume and the background is over them.
+    """
     done, held = 0, max(imager.memory.held, 1)
     for part in imager.memory.parts(PART_EVENTS):
         if plan.too_late():
             raise _Stopped
-        yield part
+        addend = part.addend if background == 1.0 else part.addend * np.float32(background)
+        yield EventList(part.lors, part.weight, addend)
         done += len(part)
         plan.passed(done / held)
 
@@ -201,9 +261,9 @@ def _check_room(imager: LiveImager[Any]) -> None:
 
 def _refine(imager: LiveImager[Any], plan: _Plan) -> None:
     """Refine the image with whole passes over memory."""
-    updates = plan.iterations * plan.subsets
+    updates = REFINED * REFINED_SUBSETS
     for update in range(updates):
         if plan.too_late() or not len(imager.memory):
             return
-        imager.pass_over(1.0 / plan.subsets)
+        imager.pass_over(1.0 / REFINED_SUBSETS)
         plan.progress((update + 1) / updates)

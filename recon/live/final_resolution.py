@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hw.physics.nuclides import Nuclide
+from hw.scanner.description import Scanner
 from recon.attenuation.range_in_object import range_in_object
 from recon.core.detector_response import usual_fwhm_mm
-from recon.core.grid import Image
+from recon.core.grid import Image, ImageGrid
 from recon.core.range_resolution import uniform_resolution
 from recon.core.resolution import Resolution
-from recon.core.scanner_tables import ReconSystem
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,12 @@ class FinalResolution:
 
 
 def final_resolution(
-    system: ReconSystem, nuclide: Nuclide | None, mu_per_mm: Image | None
+    scanner: Scanner, grid: ImageGrid, nuclide: Nuclide | None, mu_per_mm: Image | None
 ) -> FinalResolution:
-    """Return the model for a scanner and, if it is known, a nuclide in the object of a µ map."""
-    fwhm = usual_fwhm_mm(system.scanner, system.grid.voxel_mm)
+    """Return the model for a scanner and an image's voxels and, if it is known, a nuclide in the
+    object of a µ map.
+    """
+    fwhm = usual_fwhm_mm(scanner, grid.voxel_mm)
     blur = None if nuclide is None else range_in_object(nuclide, mu_per_mm)
-    model = uniform_resolution(system.grid, fwhm, blur)
+    model = uniform_resolution(grid, fwhm, blur)
     return FinalResolution(model, fwhm, nuclide.name if nuclide and blur else "")

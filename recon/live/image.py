@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from hw.messages.pictures import DynamicFrame
-from recon.core.grid import Image
+from recon.core.grid import Image, ImageGrid
 from recon.core.noise_parts import NoiseParts
 from recon.live.final_resolution import FinalResolution
 
@@ -24,16 +25,19 @@ class LiveImage:
     """A live image and its facts.
 
     image : emissions/s/mL [x, y, z] float32, post-filtered with ``fwhm_mm``
+    grid : its voxels; the last one of a run may have others
     prompts_used, prompts_seen : of the run so far
     fraction_used : share of the window's prompts that was used, those lost included
     window_s : detector time in the image; the weighted sum if the window forgets
     prompts_in_window : prompts in the image, counted likewise
     how : for the last image of a run, how it was made, in words
     resolution : its resolution model
+    chosen : what its algorithm was chosen to be, as metadata
     parts : of the image, filtered as it is, which tell its noise; None if not known
     """
 
     image: Image
+    grid: ImageGrid
     prompts_used: int
     prompts_seen: int
     delayeds_used: int
@@ -47,6 +51,7 @@ class LiveImage:
     frames: list[DynamicFrame] = field(default_factory=list)
     how: str = ""
     resolution: FinalResolution | None = None
+    chosen: dict[str, Any] = field(default_factory=dict)
     parts: NoiseParts | None = None
 
 

@@ -359,14 +359,21 @@ class LiveImager(Generic[Lines]):
         """Return images of parts of the events, see :class:`Estimates`."""
         return self.estimates.noise_parts(fwhm_mm=fwhm_mm)
 
-    def shown(self) -> LiveImage:
-        """Return the current image."""
-        in_window = round(self.books.prompts / self.books.relative(self._booked_ps))
+    @property
+    def prompts_in_window(self) -> int:
+        """Prompts in the image; those of a window that forgets count as much as is left of them."""
+        return round(self.books.prompts / self.books.relative(self._booked_ps))
+
+    def shown(self, *, fwhm_mm: float | None = None) -> LiveImage:
+        """Return the current image; ``fwhm_mm`` : of its filter, by default by its counts."""
+        in_window = self.prompts_in_window
         worth = self.books.each_worth * self.true_share**2
-        fwhm_mm = display_fwhm_mm(round(in_window * worth))
+        if fwhm_mm is None:
+            fwhm_mm = display_fwhm_mm(round(in_window * worth))
         image, parts = self.estimates.shown(fwhm_mm=fwhm_mm), self.noise_parts(fwhm_mm=fwhm_mm)
         return LiveImage(
             image=image,
+            grid=self.estimates.grid,
             prompts_used=self.intake.used,
             prompts_seen=self.intake.seen,
             delayeds_used=self.intake.delayeds,

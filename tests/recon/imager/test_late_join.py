@@ -157,7 +157,7 @@ def test_the_final_image_is_that_of_an_imager_that_was_always_there(
     report = late.run.report()
     assert report.fraction_used == 1.0 and report.prompts_seen == BATCHES * BATCH
     final = late.end()
-    assert "OSEM of all events" in final.note
+    assert "BSREM of all events" in final.note
     same(final, always.end())
 
 

@@ -153,7 +153,7 @@ def test_progress_with_the_final_image_is_reported(imager: LiveImager, records: 
         return False
 
     final = run.end(RunEnd(run="one", prompts=2000, delayeds=0), stopped=stopped)
-    assert final is not None and "OSEM of all events" in final.note
+    assert final is not None and "BSREM of all events" in final.note
     assert shares[0] < 0.001 and shares == sorted(shares) and len(set(shares)) > 20
     assert run.report().finishing == 1.0
 

@@ -13,13 +13,15 @@ from hw.messages.live_settings import LiveSettings, TimeWindow
 from hw.physics.nuclides import nuclide_of
 from hw.scanner.preset_file import load_scanner
 from oracles.reconstruction import simulated_records
+from recon.core.grid import ImageGrid
 from recon.core.resolution import GaussianResolution, Resolution
 from recon.core.scanner_tables import ReconSystem
 from recon.em.list_mode_osem import osem
+from recon.em.penalised import RelativeDifference
 from recon.em.sensitivity import support_mask
 from recon.lines.model import LineModel
 from recon.live import spool as live_spool
-from recon.live.final_image import finish
+from recon.live.final_image import FinalChoice, finish
 from recon.live.final_resolution import final_resolution
 from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
@@ -95,12 +97,62 @@ def test_a_long_runs_last_image_is_offline_osem(records: np.ndarray, tmp_path: P
     imager.close()
 
 
+def test_a_last_image_on_wider_voxels_with_a_prior_is_the_offline_one(records: np.ndarray) -> None:
+    """Its background too, which counts by the voxels' volume."""
+    lines, grid = CrystalLines(SYSTEM), ImageGrid((9, 9, 7), (20.0, 20.0, 20.0))
+    imager = LiveImager(lines, SENSITIVITY, clock=lambda: 0.0)
+    half = len(records) // 2
+    imager.receive(records, records[:half], watermark_ps=int(records["time_ps"][-1]))
+    prior, fwhm_mm = RelativeDifference(0.01), 12.0
+    choice = FinalChoice(6, 2, grid, prior=prior, fwhm_mm=fwhm_mm)
+    shown = finish(imager, within_s=90.0, choice=choice)
+    assert lines.randoms is not None
+    wide = ReconSystem.of(SYSTEM.scanner, grid=grid)
+    sensitivity = np.full(grid.shape, 0.01, np.float32)
+    reference, without = (
+        osem(
+            Projector(grid), LineModel(wide, rates=rates).events(records),
+            sensitivity * np.float32(imager.seconds), support_mask(sensitivity, grid),
+            iterations=6, subsets=2, prior=prior,
+        ).image / (grid.voxel_volume_mm3 / 1000.0)
+        for rates in ([lines.randoms], [])
+    )  # fmt: skip
+    assert shown.grid == grid and shown.fwhm_mm == fwhm_mm
+    assert nrmse(imager.unfiltered(), reference) < 0.1 * nrmse(without, reference)
+    assert shown.noise > 0 and imager.grid != grid
+    words = "BSREM of all events, 6 iterations of 2 subsets, prior of strength 0.01"
+    assert shown.how == f"{words}, voxels of 20 mm"
+    imager.close()
+
+
+@pytest.mark.parametrize(("within_s", "done", "parts"), [(20.0, 4, None), (200.0, 6, 4)])
+def test_when_time_is_over_it_has_what_is_done_by_then_and_says_so(
+    records: np.ndarray, within_s: float, done: int, parts: int | None
+) -> None:
+    now = [0.0]
+    lines = CrystalLines(SYSTEM)
+    imager = LiveImager(lines, SENSITIVITY, clock=lambda: now[0])
+    imager.receive(records[:2000], NOTHING, watermark_ps=int(records["time_ps"][1999]))
+
+    def later() -> bool:  # it is asked before every update, and before every block
+        now[0] += 1.0
+        return False
+
+    choice = FinalChoice(6, 2, prior=RelativeDifference(0.01))
+    shown = finish(imager, within_s=within_s, choice=choice, stopped=later)
+    of = "" if done == 6 else " (of 6, then time was over)"
+    assert f"{done} iterations of 2 subsets{of}," in shown.how
+    assert (shown.parts is None) == (parts is None)
+    assert now[0] < within_s + 5
+    imager.close()
+
+
 def test_a_last_image_has_the_resolution_model_of_its_nuclide(records: np.ndarray) -> None:
     rubidium, _ = nuclide_of({"nuclide": "Rb-82"})
-    model = final_resolution(SYSTEM, rubidium, None)
+    model = final_resolution(SYSTEM.scanner, SYSTEM.grid, rubidium, None)
     imager = LiveImager(CrystalLines(SYSTEM), SENSITIVITY, clock=lambda: 0.0)
     imager.receive(records, NOTHING, watermark_ps=int(records["time_ps"][-1]))
-    shown = finish(imager, within_s=90.0, resolution=model)
+    shown = finish(imager, within_s=90.0, choice=FinalChoice(resolution=model))
     reference = offline(records, imager.seconds, model.model)
     assert nrmse(imager.estimate, reference) < 0.01 < nrmse(offline(records, 1.0), reference)
     assert shown.resolution is model
@@ -109,7 +161,7 @@ def test_a_last_image_has_the_resolution_model_of_its_nuclide(records: np.ndarra
 
 
 def test_a_scanner_without_a_nuclide_has_its_detectors_in_the_model() -> None:
-    model = final_resolution(SYSTEM, None, None)
+    model = final_resolution(SYSTEM.scanner, SYSTEM.grid, None, None)
     assert isinstance(model.model, GaussianResolution)
     assert (model.positrons_of, model.words) == ("", "resolution model 10.1 mm")
 
@@ -200,7 +252,7 @@ def test_stopped_while_finishing_it_leaves_the_live_image(
         times[0] += 1
         return times[0] >= asked
 
-    shown = finish(imager, within_s=90.0, iterations=20, stopped=stopped)
+    shown = finish(imager, within_s=90.0, choice=FinalChoice(iterations=20), stopped=stopped)
     assert times[0] <= asked + 5  # so many parts of the work after it was told
     assert "stopped" in shown.how and np.array_equal(imager.estimate, live)
     imager.close()
@@ -209,7 +261,7 @@ def test_stopped_while_finishing_it_leaves_the_live_image(
 def test_where_there_is_no_time_it_is_refined(records: np.ndarray, tmp_path: Path) -> None:
     imager = played(records[:10_000], EventSpool(NOTHING, folder=tmp_path))
     imager.estimate_of_all.speed = 1000.0
-    assert "too long" in finish(imager, within_s=90.0, iterations=1).how
+    assert "too long" in finish(imager, within_s=90.0, choice=FinalChoice(iterations=1)).how
     imager.close()
 
 
