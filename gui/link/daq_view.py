@@ -13,6 +13,12 @@ from collections.abc import Callable
 from typing import Literal, TypeVar
 
 from daq.client.client import DisplayClient
+from gui.link.plausible import (
+    check_image,
+    check_modules,
+    check_projections,
+    check_telemetry,
+)
 from hw.messages.base import MessageError
 from hw.messages.endpoints import Endpoints
 from hw.messages.modules import ModuleStates
@@ -62,7 +68,7 @@ class Link:
         return message
 
     def _poll_telemetry(self) -> bool:
-        telemetry = self._newest(self._client.telemetry, _check_telemetry)
+        telemetry = self._newest(self._client.telemetry, check_telemetry)
         if telemetry is None:
             return False
         self.telemetry = telemetry
@@ -76,7 +82,7 @@ class Link:
 
     def poll_image(self) -> bool:
         """Receive a live image if one has come; return whether it is new."""
-        image = self._newest(self._client.image, _check_image)
+        image = self._newest(self._client.image, check_image)
         if image is None:
             return False
         self.image = image
@@ -85,13 +91,13 @@ class Link:
 
     def poll_projections(self) -> bool:
         """Receive planar pictures if they have come; return whether they are new."""
-        pictures = self._newest(self._client.projections, _check_projections)
+        pictures = self._newest(self._client.projections, check_projections)
         self.projections = pictures or self.projections
         return pictures is not None
 
     def poll_modules(self) -> None:
         """Receive the state of firmware modules if it has come."""
-        modules = self._newest(self._client.modules, lambda states: None)
+        modules = self._newest(self._client.modules, check_modules)
         if modules is not None:
             self.modules = modules
             self._modules_heard_ns = self._clock_ns()
@@ -152,32 +158,3 @@ class Link:
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
-
-
-def _check_telemetry(telemetry: Telemetry) -> None:
-    for name in ("spectrum", "timing", "timing_delayed"):
-        length = len(getattr(telemetry, name))
-        if length % 4:
-            raise MessageError(f"telemetry.{name} has {length} bytes, no multiple of 4 (u4 counts)")
-
-
-def _check_projections(pictures: Projections) -> None:
-    cells = len(pictures.windows) * pictures.modules * pictures.n_v * pictures.n_u
-    fits = len(pictures.counts) == len(pictures.recent) == 4 * cells
-    if not fits or min(pictures.modules, pictures.n_v, pictures.n_u) < 1:
-        raise MessageError(
-            f"projections of run {pictures.run} have {len(pictures.counts)} and "
-            f"{len(pictures.recent)} bytes, {len(pictures.windows)} windows of {pictures.modules} "
-            f"modules of {pictures.n_v} × {pictures.n_u} crystals take {4 * cells}"
-        )
-
-
-def _check_image(image: ImageMessage) -> None:
-    expected = 4 * image.shape[0] * image.shape[1] * image.shape[2]
-    if min(image.shape) < 1 or len(image.image) != expected:
-        raise MessageError(
-            f"image {image.sequence} of run {image.run} has {len(image.image)} bytes, "
-            f"its shape {image.shape} takes {expected}"
-        )
-    for frame in image.frames:
-        frame.array()  # or MessageError
