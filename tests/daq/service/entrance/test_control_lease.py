@@ -68,7 +68,7 @@ def test_who_does_not_say_who_he_is_is_obeyed_while_nobody_holds_it(stage: Stage
         stage.does("", "take")
 
 
-@pytest.mark.parametrize("name", ["ping", "status", "fault", "mark", "control"])
+@pytest.mark.parametrize("name", ["ping", "status", "fault", "mark", "regions", "control"])
 def test_what_changes_no_run_is_free_for_all_and_takes_nothing(stage: Stage, name: str) -> None:
     assert stage.orders("A", name) == ""
     assert stage.lease.holder == ""
