@@ -7,7 +7,8 @@ say who they are (command-line tools, scripts) are obeyed while nobody holds con
 
 Control is an agreement among people who may all command, not a guard: that is the door
 (:mod:`daq.service.entrance.door`). What makes modules safer, Bias OFF first, is obeyed from every
-one of them whoever holds control; so are markers and regions, which are notes, and faults of an emulator, which are tests.
+one of them whoever holds control; so are markers and regions, which are notes, and faults of an
+emulator, which are tests.
 """
 
 from __future__ import annotations
