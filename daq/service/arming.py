@@ -40,16 +40,22 @@ class Arming:
         args = dict(arguments)
         if args.pop("again", False):
             return self._again(args)
+        aside = args.pop("aside", False) is True
         identity = identity_of(args.pop("identity")) if "identity" in args else None
         study = study_of(args.pop("study")) if "study" in args else None
         config = self._given.checked(self._config(args)) if args else None
-        return self._armed(config, identity, study)
+        return self._armed(config, identity, study, aside=aside)
 
     def _armed(
-        self, config: RunConfig | None, identity: Identity | None, study: Study | None
+        self,
+        config: RunConfig | None,
+        identity: Identity | None,
+        study: Study | None,
+        *,
+        aside: bool = False,
     ) -> Run:
         refuse_identifying(config.name if config else "", config.labels if config else {}, identity)
-        return self._life.arm(config, identity, study)
+        return self._life.arm(config, identity, study, aside=aside)
 
     def _again(self, args: dict[str, Any]) -> Run:
         """Arm the closed run's configuration, for the same patient in the same position."""

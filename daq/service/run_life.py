@@ -153,11 +153,14 @@ class RunLife(RunStates):
         config: RunConfig | None,
         identity: Identity | None = None,
         study: Study | None = None,
+        *,
+        aside: bool = False,
     ) -> Run:
         """Make the run's folder and logs; raises RunError or StorageError with the remedy.
 
         identity : whom the run is about, kept in its folder and nowhere else
         study : weight, activity and the like, kept in its folder, too
+        aside : a run such as QC's: the next Arm repeats the one before it
         """
         self.require("idle", "closed")
         config = config or self.template
@@ -170,7 +173,8 @@ class RunLife(RunStates):
                 f"{self._min_free_bytes / 2**20:.0f}: free some or choose another --runs folder"
             )
         run = self.run = self._opener.new(of_its_tracer(config, study), identity, study)
-        self._repeat(config)
+        if not aside:
+            self._repeat(config)
         self.enter("armed")
         self.journal.add("info", f"armed {run.name}: {run.scanner.title}")
         if words := in_words(config):

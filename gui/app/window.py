@@ -157,7 +157,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.sorting = SortingPanel(self.desk)
         self.module_page, self.study = ModulePage(self.desk), StudyPage(self.desk)
         self.runs = RunsPage(self._endpoints.base)
-        self.qc = QcPage(lambda: self.runs.root)
+        self.qc = QcPage(lambda: self.runs.root, self.desk)
         panels = Panels(
             self.rates, self.singles_rates, self.spectrum, self.timing, self.image,
             self.projections, self.counters, self.modules, self.sorting, self.journal,
@@ -280,8 +280,9 @@ class ConsoleWindow(QtWidgets.QMainWindow):
     @property
     def busy(self) -> bool:
         """Whether a job is under way that would be lost with the widgets that began it."""
-        desk = self.runs.desk
-        return desk.worker.busy or desk.player.busy or self.qc.worker.busy
+        desk, qc = self.runs.desk, self.qc
+        works = (desk.worker, desk.player, qc.worker, qc.measurement)
+        return any(work.busy for work in works)
 
     def speak(self, language: str) -> None:
         """Switch to another language, unless a job is under way."""

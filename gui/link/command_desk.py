@@ -129,6 +129,14 @@ class CommandDesk:
         if not self.is_pending("again"):
             self._send("arm", "again", {"again": True})
 
+    def arm_aside(self, name: str, *, duration_s: float, labels: dict[str, Any]) -> Pending:
+        """Arm a run of no patient, such as QC's, as :meth:`send` does; return its outcome.
+
+        What was chosen for the next Arm stays for the next Arm.
+        """
+        args = {"name": name, "duration_s": duration_s, "labels": labels, "aside": True}
+        return self._send("arm", tr("QC: arming"), args)
+
     def share_control(self, action: str) -> None:
         """Request, release or take over control of the run, as :meth:`send` does."""
         self._send("control", tr("control, {action}", action=action), {"action": action})

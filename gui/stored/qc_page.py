@@ -21,10 +21,13 @@ from gui.kit.panels import ElidedLabel, Panel
 from gui.kit.pictures import fill
 from gui.kit.told import told
 from gui.kit.words import mark, tr
+from gui.link.command_desk import CommandDesk
 from gui.link.daq_view import Link
 from gui.stored.job import Job
+from gui.stored.qc_measurement import QcMeasurement
 from gui.stored.qc_table import QcTable
 from gui.stored.qc_trend_plots import TrendPlots
+from hw.messages.telemetry import Telemetry
 
 MOST_READ = 100
 """QCs that the page reads, the newest."""
@@ -49,6 +52,13 @@ UNDER_WAY = mark("a run is under way: its QC can be made once it is closed")
 TALL_PX = 44
 
 
+USUAL_S = 300
+MEASURE_TEACHES = mark(
+    "Take a run of what is chosen beside, for the time beside, and judge it. It is no patient's: "
+    "the next Arm is as it was"
+)
+
+
 def _now() -> dt.datetime:
     return dt.datetime.now().astimezone()
 
@@ -56,9 +66,11 @@ def _now() -> dt.datetime:
 class QcPage(QtWidgets.QWidget):
     """Status, button, figures of the newest QC, trends."""
 
-    def __init__(self, root: Callable[[], Path]) -> None:
-        """Make the page; ``root`` tells the runs' folder."""
+    def __init__(self, root: Callable[[], Path], desk: CommandDesk) -> None:
+        """Make the page; ``root`` tells the runs' folder, ``desk`` commands the daq."""
         super().__init__()
+        self._telemetry: Telemetry | None = None
+        self.measurement = QcMeasurement(desk, self)
         self._root, self._history = root, QcHistory()
         self._last, self._busy_run = "last", False
         self.worker = Job(self)
@@ -70,6 +82,16 @@ class QcPage(QtWidgets.QWidget):
         self.source.setMinimumHeight(TALL_PX)
         self.source.setToolTip(tr("What stood before the scanner in the last run"))
         self.source.setAccessibleName(tr("source of the last run"))
+        self.seconds = QtWidgets.QSpinBox()
+        self.seconds.setRange(10, 3600)
+        self.seconds.setSingleStep(30)
+        self.seconds.setValue(USUAL_S)
+        self.seconds.setSuffix(" s")
+        self.seconds.setMinimumHeight(TALL_PX)
+        self.seconds.setFocusPolicy(QtCore.Qt.FocusPolicy.ClickFocus)
+        self.seconds.setToolTip(tr("How long a QC run takes data"))
+        self.seconds.setAccessibleName(tr("How long a QC run takes data"))
+        self.measure = self._button(tr("Measure and judge"), self._measure)
         self.make = self._button(tr(MAKE_WORDS), self._make)
         self.open_report = self._button(tr("Open the PDF"), self._open)
         row = QtWidgets.QHBoxLayout(self)
@@ -77,6 +99,9 @@ class QcPage(QtWidgets.QWidget):
         row.setSpacing(6)
         row.addWidget(self._figures_panel(), 62)
         row.addWidget(self._trend_panel(), 38)
+        self.measurement.told.connect(lambda words: self.words.show_text(words, theme.DIM))
+        self.measurement.failed.connect(lambda words: self._finish(f"✗ {words}", theme.ALARM))
+        self.measurement.done.connect(self._judge)
         self.worker.told.connect(lambda words: self.words.show_text(words, theme.DIM))
         self.worker.done.connect(
             lambda _: self._finish(tr("✓ {name}: pass", name=self.worker.name), theme.GOOD)
@@ -96,11 +121,15 @@ class QcPage(QtWidgets.QWidget):
         self.note = panel.note
         buttons = QtWidgets.QHBoxLayout()
         buttons.addWidget(self.make, 3)
-        buttons.addWidget(self.source, 2)
         buttons.addWidget(self.open_report, 2)
+        own = QtWidgets.QHBoxLayout()
+        own.addWidget(self.measure, 3)
+        own.addWidget(self.source, 2)
+        own.addWidget(self.seconds, 1)
         panel.body.addWidget(self.status)
         panel.body.addWidget(self.table, 1)
         panel.body.addWidget(self.words)
+        panel.body.addLayout(own)
         panel.body.addLayout(buttons)
         return panel
 
@@ -114,7 +143,8 @@ class QcPage(QtWidgets.QWidget):
 
     def refresh(self, link: Link) -> None:
         """Follow the daq: which run was closed last."""
-        telemetry = link.telemetry
+        telemetry = self._telemetry = link.telemetry if link.state == "connected" else None
+        self.measurement.follow(telemetry)
         if telemetry is None:
             return
         self._busy_run = telemetry.state in ("armed", "running", "stopping")
@@ -152,7 +182,10 @@ class QcPage(QtWidgets.QWidget):
         self._enable()
 
     def _enable(self) -> None:
-        self.make.setEnabled(not self.worker.busy and not self._busy_run)
+        free = not (self.worker.busy or self._busy_run or self.measurement.busy)
+        self.make.setEnabled(free)
+        self.measure.setEnabled(free and self._telemetry is not None)
+        self.measure.setToolTip(tr(UNDER_WAY) if self._busy_run else tr(MEASURE_TEACHES))
         self.make.setToolTip(tr(UNDER_WAY) if self._busy_run else "")
         self.open_report.setEnabled(self.report is not None)
 
@@ -165,9 +198,20 @@ class QcPage(QtWidgets.QWidget):
         path = newest[0] / REPORT_NAME if newest else None
         return path if path is not None and path.is_file() else None
 
-    def _make(self) -> None:
+    def _measure(self) -> None:
         source = SOURCES[self.source.currentData()]
-        words = ["qc", "run", self._last, "--runs", str(self._root())]
+        if not source:
+            self.words.show_text(tr("choose what stands before the scanner"), theme.WARNING)
+        elif not self.measurement.begin(source, self.seconds.value(), self._telemetry):
+            self.words.show_text(tr(UNDER_WAY), theme.WARNING)
+        self._enable()
+
+    def _make(self) -> None:
+        self._judge(self._last)
+
+    def _judge(self, run: str) -> None:
+        source = SOURCES[self.source.currentData()]
+        words = ["qc", "run", run, "--runs", str(self._root())]
         if self.worker.start("QC", *words, *(["--source", source] if source else [])):
             self.words.show_text(tr("QC …"), theme.DIM)
         self._enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,9 +11,11 @@ import pytest
 
 from daq.errors import RunError
 from daq.folder.run_config import RunConfig, check_fits, checked_settings, config_from_args
+from daq.folder.run_folder import run_config
 from hw.messages.sort_settings import SettingsError
 from hw.scanner.description import Scanner
 from hw.wire.protocol import FRAME_PERIOD_PS
+from rigs.daq_in_thread import DaqInThread
 
 MakeConfig = Callable[..., RunConfig]
 PLAIN: dict[str, Any] = {"lld_keV": 350, "uld_keV": 650, "window_ps": 5000, "delay_ps": 500_000}
@@ -100,3 +103,18 @@ def test_modules_must_be_the_scanners(bench: Scanner) -> None:
     beyond = checked_settings({**PLAIN, "windows": [{**WINDOW, "modules": [1, 2, 3]}]})
     with pytest.raises(SettingsError, match="a: bench2 has no module 2, its 2 modules are 0 to 1"):
         check_fits(beyond, bench)
+
+
+@pytest.mark.processes
+def test_a_run_aside_is_its_own_and_the_next_arm_repeats_the_one_before(tmp_path: Path) -> None:
+    def armed(**args: Any) -> RunConfig:
+        found = run_config(Path(daq.control.call("arm", **args)["run"]))
+        daq.control.call("reset")
+        return found
+
+    with DaqInThread(tmp_path) as daq:
+        patient = armed(duration_s=60.0, labels={"tracer": "FDG"})
+        qc = armed(name="qc-1", duration_s=5.0, labels={"phantom": "point"}, aside=True)
+        assert (qc.name, qc.duration_s, qc.labels) == ("qc-1", 5.0, {"phantom": "point"})
+        again = armed()
+        assert (again.duration_s, again.labels) == (patient.duration_s, patient.labels)

@@ -15,7 +15,7 @@ from gui.stored.qc_page import QcPage
 from gui.stored.qc_trend_plots import y_range
 from gui.stored.runs_page import RunsPage
 from hw.messages.endpoints import Endpoints
-from rigs.gui.feeder import Feeder
+from rigs.gui.feeder import Feeder, Script
 from rigs.runs.spect_run_folder import flood_run
 
 pytestmark = [pytest.mark.gui, pytest.mark.timeout(180)]
@@ -98,6 +98,47 @@ def test_while_a_run_is_under_way_none_is_made(
     with Feeder(endpoints):
         pump(lambda: not page.make.isEnabled())
         assert "under way" in page.make.toolTip()
+
+
+def test_one_button_takes_a_run_of_its_own_and_judges_it(
+    endpoints: Endpoints, page: QcPage, pump: Pump, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The judging itself is that of the other button."""
+    with Feeder(endpoints, Script(state="idle", run="", no_images=True)) as feeder:
+        pump(page.measure.isEnabled)
+        page.measure.click()
+        assert page.words.toolTip() == "choose what stands before the scanner"
+        page.source.setCurrentText("flood")
+        page.seconds.setValue(30)
+        page.measure.click()
+        pump(lambda: bool(feeder.commands))
+        arm = feeder.commands[0]
+        assert (arm.name, arm.args["aside"], arm.args["duration_s"]) == ("arm", True, 30)
+        assert arm.args["labels"] == {"phantom": "flood", "purpose": "QC"}
+        assert not page.measure.isEnabled() and not page.make.isEnabled()
+        name = str(arm.args["name"])
+        feeder.script.folder = str(tmp_path / name)
+        pump(lambda: [one.name for one in feeder.commands] == ["arm", "start"])
+        pump(lambda: page.words.toolTip().startswith("QC: measuring"))
+        feeder.script.state = "closed"
+        judged: list[tuple[str, ...]] = []
+        monkeypatch.setattr(page.worker, "start", lambda _, *words: judged.append(words))
+        pump(lambda: bool(judged))
+        assert judged == [("qc", "run", name, "--runs", str(tmp_path), "--source", "flood")]
+        pump(page.measure.isEnabled)
+
+
+def test_a_refused_measurement_says_why_and_ends(
+    endpoints: Endpoints, page: QcPage, pump: Pump
+) -> None:
+    script = Script(state="idle", run="", no_images=True, refuse="A has control: ask for it")
+    with Feeder(endpoints, script):
+        pump(page.measure.isEnabled)
+        page.source.setCurrentText("¹⁷⁶Lu background")
+        page.measure.click()
+        pump(lambda: "A has control" in page.words.toolTip())
+        assert page.words.toolTip().startswith("✗ QC: not measured: ")
+        pump(page.measure.isEnabled)
 
 
 @pytest.mark.parametrize("values", [[511.0], [0.0, 0.0], [400.0, 410.0], [-1.0, 1.0]])
