@@ -20,7 +20,7 @@ from gui.stored.job import Job
 from gui.stored.sign_dialog import SignDialog
 
 TALL_PX = 36
-IN_A_ROW = 6
+IN_A_ROW = 5
 REPLAY_ENDS_MS = 15_000
 """For a replay to close its run and end all its processes."""
 
@@ -79,6 +79,7 @@ class RunDesk(QtWidgets.QWidget):
             REPLAY: self._replay,
             mark("Reconstruct"): lambda: self.work(tr("reconstruction"), "reconstruct", self._run),
             mark("Export…"): self._export,
+            mark("Protocol…"): self._save_protocol,
             mark("Archive…"): self._archive,
             mark("Verify"): lambda: self.work(tr("verification"), "runs", "--verify", self._run),
             mark("Cancel"): self.worker.cancel,
@@ -156,6 +157,11 @@ class RunDesk(QtWidgets.QWidget):
         if what in called:
             command, *named = called[what]
             self.work(tr("export"), command, self._run, *named)
+
+    def _save_protocol(self) -> None:
+        question = tr("Name of a protocol with the settings of {run}:", run=self._run)
+        if name := self.ask(tr("Protocol"), question):
+            self.work(tr("protocol"), "protocols", "save", name, "--from", self._run)
 
     def _archive(self) -> None:
         question = tr(

@@ -11,6 +11,7 @@ import pytest
 from daq.cli import main
 from daq.cli.commands.export import IMAGE_FORMATS, SUFFIXES
 from daq.folder.listing.manifest import verify
+from daq.folder.protocols.shelf import Shelf
 from daq.folder.region_file import write_regions
 from gui.app.window import ConsoleWindow
 from gui.stored.export_formats import EXPORTS
@@ -63,6 +64,21 @@ def test_each_export_has_a_new_name_and_the_words_say_where(
     monkeypatch.setattr(desk, "ask_which", lambda *_, **__: "")
     desk.buttons["Export…"].click()
     assert not desk.worker.busy
+
+
+def test_a_runs_settings_are_saved_as_a_protocol(
+    page: RunsPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    desk, asked = choose(page, "monday"), []
+    monkeypatch.setattr(desk, "ask", lambda *_: "as-monday")
+    monkeypatch.setattr(desk.worker, "start", lambda _, *words: asked.append(words))
+    desk.buttons["Protocol…"].click()
+    assert asked == [
+        ("protocols", "save", "as-monday", "--from", "monday", "--runs", str(page.root))
+    ]
+    assert main(list(asked[0])) == 0  # the command takes these words
+    assert Shelf().find("as-monday").name == "as-monday"
 
 
 def test_a_report_of_a_stored_image_has_signature_corrections_and_regions(
