@@ -116,7 +116,13 @@ class EventReader:
         """
         if not self._socket.poll(int(timeout_s * 1000)):
             return None
-        batch, data = self._open(self._socket.recv_multipart())
+        return self.take(self._socket.recv_multipart())
+
+    def take(self, parts: list[bytes]) -> npt.NDArray[np.void] | None:
+        """Count a message's parts and return its records, None for one of another run; raises
+        MessageError.
+        """
+        batch, data = self._open(parts)
         if batch is None or not self.tally.take(batch):
             return None
         return np.frombuffer(data, dtype=self._dtype)

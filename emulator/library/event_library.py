@@ -72,6 +72,8 @@ def read_library(path: Path, key: str, *, named: bool) -> Library | None:
         stored = read_npz(path, most_bytes=MOST_BYTES, most_ratio=MOST_RATIO)
         found_key = str(stored["key"])
         arrays = {field.name: stored[field.name] for field in dataclasses.fields(Library)}
+        if wrong := _wrong(arrays):
+            raise KeyError(wrong)
     except (FileRefused, KeyError) as error:
         if not named:
             return None
@@ -84,6 +86,27 @@ def read_library(path: Path, key: str, *, named: bool) -> Library | None:
             "another file, or none to have one made and kept"
         )
     return Library(**arrays)
+
+
+def _wrong(arrays: dict[str, npt.NDArray[Any]]) -> str:
+    """Return what of a library's arrays its kernel could not bear, "" for nothing."""
+    types: dict[str, npt.DTypeLike] = {
+        "deposits": DEPOSIT, "start": np.uint32, "first": np.int64, "emulated": np.int64,
+    }  # fmt: skip
+    for name, dtype in types.items():
+        if arrays[name].dtype != dtype or arrays[name].ndim != 1:
+            return f"{name} is {arrays[name].dtype}, {arrays[name].ndim}-dimensional"
+    start, first, emulated = arrays["start"], arrays["first"], arrays["emulated"]
+    for name, limits, end in (
+        ("start", start.astype(np.int64), len(arrays["deposits"])),
+        ("first", first, len(start) - 1),
+    ):
+        ordered = len(limits) > 0 and bool((np.diff(limits) >= 0).all())
+        if not ordered or limits[0] != 0 or limits[-1] != end:
+            return f"{name} does not go from 0 to {end}"
+    if len(emulated) != len(first) - 1 or (emulated <= 0).any():
+        return "emulated does not count each nuclide's decays"
+    return ""
 
 
 def write_library(path: Path, key: str, library: Library, *, named: bool) -> None:

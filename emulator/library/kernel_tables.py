@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from emulator.config import EmulationError
 from emulator.detector.miscalibration import CURVATURE, EFFICIENCY, GAIN, SKEW, WALK
 from emulator.detector.raw_position import RAW_REACH
 from emulator.detector.response import HIT, ResponseTables
@@ -70,6 +71,13 @@ def normal_table() -> npt.NDArray[np.float32]:
 def library_tables(library: Library, response: ResponseTables, scanner: Scanner) -> LibraryTables:
     """Return the tables of a library for a scanner and its crystals."""
     deposits = library.deposits
+    bounds = (scanner.n_modules, scanner.crystals_per_module, len(response.doi_ps))
+    for name, most in zip(("module", "crystal", "doi"), bounds, strict=True):
+        if len(deposits) and deposits[name].max() >= most:
+            raise EmulationError(
+                f"event library: {name} {deposits[name].max()}, {scanner.name} has {most}: it is "
+                "damaged or of another scanner; delete it"
+            )
     crystal = deposits["crystal"].astype(np.int64)
     first = deposits["module"].astype(np.int64) * scanner.crystals_per_module
     errors = response.crystals[first + crystal]

@@ -79,6 +79,7 @@ def read_parts(image: Path, shape: tuple[int, ...], *, frame: int = 0) -> NoiseP
         scale, fraction = float(held[f"scale_{frame}"]), float(held[f"fraction_{frame}"])
     except (ValueError, TypeError, KeyError) as error:
         raise ReconError(f"{path}: cannot be read ({error}): remove it to go without σ") from error
-    if levels.shape[1:] != shape or len(levels) < 2 or not 0 < fraction <= 1:
+    sound = levels.dtype.kind in "iuf" and math.isfinite(scale) and 0 < fraction <= 1
+    if not sound or levels.ndim != 1 + len(shape) or levels.shape[1:] != shape or len(levels) < 2:
         raise ReconError(f"{path} is of another image than {image.name}: remove it")
     return NoiseParts(levels * np.float32(scale), fraction)

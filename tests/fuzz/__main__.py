@@ -20,7 +20,10 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 from daq.cli.marked_page import markdown_table, write_between_marks  # noqa: E402
 from fuzz.runner import Fuzzer, memory_bounded  # noqa: E402
+from fuzz.side_files import SIDE_FILES  # noqa: E402
 from fuzz.targets import TARGETS  # noqa: E402
+
+ALL = TARGETS | SIDE_FILES
 
 AT_A_TIME = 100
 
@@ -30,16 +33,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python tests/fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=1.0, metavar="M")
     parser.add_argument("--seed", type=int, default=secrets.randbits(32), metavar="N")
-    parser.add_argument("--target", action="append", choices=list(TARGETS), help="default: all")
+    parser.add_argument("--target", action="append", choices=list(ALL), help="default: all")
     parser.add_argument("--atheris", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", type=Path, metavar="FILE", help="page with marks `fuzz`")
     options = parser.parse_args()
-    names = options.target or list(TARGETS)
+    names = options.target or list(ALL)
     if options.atheris:
         return _atheris(names[0])
     print(f"seed {options.seed}", file=sys.stderr)
-    fuzzers = [Fuzzer(name, TARGETS[name], options.seed) for name in names]
+    fuzzers = [Fuzzer(name, ALL[name], options.seed) for name in names]
     until = time.monotonic() + 60 * options.minutes
     with memory_bounded():
         for fuzzer in itertools.cycle(fuzzers):
@@ -82,7 +85,7 @@ def _atheris(name: str) -> int:
     except ImportError:
         print("atheris is not installed: pip install atheris, or leave --atheris out")
         return 2
-    fuzzer = Fuzzer(name, TARGETS[name], 0)
+    fuzzer = Fuzzer(name, ALL[name], 0)
 
     def once(data: bytes) -> None:
         fuzzer.once(data)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from fuzz.runner import Fuzzer, memory_bounded
+from fuzz.side_files import SIDE_FILES
 from fuzz.targets import TARGETS
 
 SEED = 20261123
+ALL = TARGETS | SIDE_FILES
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", ALL)
 def test_damaged_bytes_are_refused_in_words(name: str) -> None:
-    target = TARGETS[name]
+    target = ALL[name]
     fuzzer = Fuzzer(name, target, SEED)
     fuzzer.sound()
     with memory_bounded():
