@@ -6,6 +6,9 @@ up to date every ``REFRESH_S``. No event is dropped for lack of time; only the n
 limited. Until the cameras have seen half a turn the image is smeared; ``note`` says how far they
 are. At the end of the run offline reconstruction runs on the same counts, as far as ``FINISH_S``
 allows, so that the last image is the offline one.
+
+An imager that joined late, or lost batches, says so until then, and counts the run's own list at
+its end (:mod:`recon.imager.spect_past`), within ``CATCH_UP_S``.
 """
 
 from __future__ import annotations
@@ -19,22 +22,27 @@ import numpy as np
 
 from coincidence.events import ANGLE, SINGLE
 from hw.arrays import Records
+from hw.errors import TomoshibiError
 from hw.messages.imager import RunBegin, SinglesBatch
 from hw.messages.pictures import ImageMessage
 from hw.messages.sort_settings import EnergyWindow
+from hw.scanner.description import Scanner
 from hw.scanner.preset_file import parse_scanner
 from recon.core.grid import Image, ImageGrid, ReconError
 from recon.core.mu_map import load_mu_map
 from recon.imager.run_base import Batch, Clock, Final, LiveRun, Stopped, Used
+from recon.imager.spect_past import count_from_list
 from recon.imager.stream_ledger import Missing
 from recon.spect.offline import Problem, counter_of, in_Bq_per_mL, problem_of, solved, turn_seen_deg
 from recon.spect.osem import SpectOsem
 from recon.spect.peaks import SpectError, peaks_of
 from recon.spect.run import SpectOptions, SpectRun
 from recon.spect.sidecar import UNIT
+from recon.spect.views import ViewCounter
 
 VIEWS_PER_UPDATE = 6
 PERIOD_S, REFRESH_S, FINISH_S = 0.25, 2.0, 7.0
+CATCH_UP_S = 60.0
 BUDGET_S = 0.12
 """Time for updates within a period; one update is always done."""
 
@@ -64,7 +72,7 @@ class SpectLiveRun(LiveRun):
         self._options = SpectOptions(threads=threads)
         names, self.message = _one_nuclide(windows)
         self._peaks = peaks_of(scanner, windows, names=names, calibrated=bool(begin.calibration))
-        self._counter = counter_of(scanner, windows, self._peaks, self._options)
+        self._counter = self._new_counter(scanner)
         self._run = SpectRun(
             scanner, windows, (), mu=self._mu(begin.mu_map), calibrated=bool(begin.calibration)
         )
@@ -74,6 +82,11 @@ class SpectLiveRun(LiveRun):
         self._update = 0
         self._shares: list[float] = []
         self._cut = ""
+        self._missed, self._caught_up = "", False
+
+    def _new_counter(self, scanner: Scanner) -> ViewCounter:
+        windows = self.begin.settings.singles_windows
+        return counter_of(scanner, windows, self._peaks, self._options)
 
     def _mu(self, path: str) -> Image | None:
         if not path:
@@ -97,12 +110,41 @@ class SpectLiveRun(LiveRun):
         singles, angles = records
         if missing.batches:
             self._counter.gap()
+            self._say_missed(missing, batch, *records)
         if self._are_shares(batch.live_share):
             self._shares = batch.live_share
         at_end = batch.watermark_ps >= 2**61  # the flush at the end of a run has no time
         until_ps = self._counter.end_ps if at_end else batch.watermark_ps
         self._counter.take(singles, angles, watermark_ps=until_ps)
         self._fresh = self._fresh or bool(batch.singles)
+
+    def _say_missed(self, missing: Missing, batch: SinglesBatch, *records: Records) -> None:
+        """Remember in words what the image lacks."""
+        if missing.batches < batch.sequence:
+            self._missed = self._missed or "batches of singles were lost"
+            return
+        times = np.concatenate([one["time_ps"] for one in records])
+        since_s = int(times.min(initial=batch.watermark_ps)) * 1e-12
+        self._missed = f"from {since_s:.1f} s on: the imager was not there before"
+
+    def _catch_up(self, stopped: Stopped) -> None:
+        """Count the run's list in place of an incomplete stream, if it holds all."""
+        ledger, deadline = self._ledger, self._clock() + CATCH_UP_S
+        if ledger.seen >= ledger.total:
+            return
+        counter = self._new_counter(self._run.scanner)
+        try:
+            count_from_list(
+                Path(self.begin.folder), self.begin.run, counter, singles=ledger.total,
+                stopped=lambda: stopped() or self._clock() > deadline,
+            )  # fmt: skip
+        except (TomoshibiError, OSError) as error:
+            self._missed = self._missed or "the last batches of singles were lost"
+            self.message = f"not all of what was missed is in the image: {error}"
+            return
+        counter.end_ps = max(counter.end_ps, self._counter.end_ps)
+        self._counter, self._missed, self._caught_up = counter, "", True
+        self.message = "caught up: the image has what it missed"
 
     def _are_shares(self, shares: Sequence[float]) -> bool:
         sound = all(0.0 <= share <= 1.0 + SHARE_MARGIN for share in shares) and any(shares)
@@ -126,6 +168,7 @@ class SpectLiveRun(LiveRun):
         return self._published(image, None, **self._facts(LIVE_FWHM_MM))
 
     def _finish(self, missing: Missing, stopped: Stopped) -> Final:
+        self._catch_up(stopped)
         deadline = self._clock() + FINISH_S
 
         def too_late() -> bool:
@@ -138,7 +181,8 @@ class SpectLiveRun(LiveRun):
         except SpectError as error:
             self.message = f"no image: {error}"
             return Final(np.zeros(self._grid.shape, np.float32), self._facts(0.0), None)
-        about["algorithm"] = f"live OSEM, {self._cut or 'finished as offline'}"
+        how = [self._cut or "finished as offline", *([self._missed] if self._missed else [])]
+        about["algorithm"] = f"live OSEM, {', '.join(how)}"
         about["fraction_used"] = self._used().fraction
         return Final(image, self._facts(0.0), about if about.get("corrections") else None)
 
@@ -150,7 +194,7 @@ class SpectLiveRun(LiveRun):
         """Return each module's live share. Time without a known angle is in no view anyway; for
         modules that cannot move this is the share of the stream received."""
         seen, total = self._ledger.seen, self._ledger.total
-        whole = self._run.scanner.motion is not None or not total
+        whole = self._run.scanner.motion is not None or not total or self._caught_up
         came = 1.0 if whole else seen / total
         shares = self._shares or [1.0] * self._run.scanner.n_modules
         return tuple(share * came for share in shares)
@@ -217,7 +261,7 @@ class SpectLiveRun(LiveRun):
         if self._counter.damaged:
             words.append(f"{self._counter.damaged} damaged records left out")
         words.append(f"post-filter {fwhm_mm:g} mm FWHM" if fwhm_mm else "no post-filter")
-        words += [self._cut] if self._cut else []
+        words += [one for one in (self._cut, self._missed) if one]
         return ", ".join(words)
 
 

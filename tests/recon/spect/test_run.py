@@ -14,12 +14,15 @@ import numpy.typing as npt
 import pytest
 
 from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT
+from daq.folder.singles_log import FILE_NAME, SinglesWriter
 from hw.arrays import Records
 from hw.messages.base import MessageError
 from hw.messages.imager import RunBegin, RunEnd, SinglesBatch
+from hw.messages.pictures import ImageMessage
 from hw.messages.sort_settings import SortSettings
 from hw.physics.energy_windows import spect_windows
 from hw.scanner.preset_file import parse_scanner, scanner_to_toml_text
+from hw.wire.block_layout import BlockKind
 from recon.core.asked import OptionsError
 from recon.core.grid import GridError, Image
 from recon.imager.spect_run import SpectLiveRun
@@ -228,6 +231,63 @@ def test_batches_that_are_lost_cost_time_but_no_truth(
     assert live.report().fraction_used == pytest.approx(0.75, abs=0.02)
     expected = total_MBq(reconstruct_spect(run, SpectOptions()).image)
     assert total_MBq(final.array()) == pytest.approx(expected, rel=0.03)
+
+
+def listed(folder: Path, chunks: list[Second], *, run: str = "live") -> None:
+    """Write a run's list of singles."""
+    windows = [msgspec.to_builtins(one) for one in spect_windows("Tc-99m")]
+    log = SinglesWriter(folder / FILE_NAME, {"run": run, "windows": windows})
+    for singles, angles, _ in chunks:
+        log.append(BlockKind.ANGLES, angles)
+        log.append(BlockKind.SINGLES, singles)
+    log.close({})
+
+
+def joined_late(
+    stream: tuple[SpectRun, list[Second]], folder: Path
+) -> tuple[SpectLiveRun, ImageMessage, ImageMessage]:
+    """Return a run whose imager came at half time, its image then and at the end."""
+    run, chunks = stream
+    assert run.mu is not None
+    live, before = live_run(folder, run.mu), 0
+    for number, chunk in enumerate(chunks):
+        if number >= STEPS // 2:
+            live.take(*batch_of(number, before, chunk))
+        before += len(chunk[0])
+    early = live.image(budget_s=0.0)
+    final = live.end(RunEnd(run="live", prompts=before, delayeds=0), stopped=lambda: False)
+    assert final is not None and early is not None
+    return live, early, final
+
+
+def test_who_joined_late_has_all_at_the_end(
+    stream: tuple[SpectRun, list[Second]], tmp_path: Path
+) -> None:
+    listed(tmp_path, stream[1])
+    live, early, final = joined_late(stream, tmp_path)
+    assert "from 40.0 s on: the imager was not there before" in early.note
+    assert early.fraction_used < 0.7
+    assert final.note == "40 views, 351° seen, no post-filter"
+    report = live.report()
+    assert report.fraction_used == 1.0 and "caught up" in report.message
+    expected = total_MBq(reconstruct_spect(stream[0], SpectOptions()).image)
+    assert total_MBq(final.array()) == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("kept", ["half", "another run's"])
+def test_who_joined_late_and_has_no_list_says_so_everywhere(
+    stream: tuple[SpectRun, list[Second]], tmp_path: Path, kept: str
+) -> None:
+    half = kept == "half"
+    listed(tmp_path, stream[1][: STEPS // 2 if half else STEPS], run="live" if half else "other")
+    live, _, final = joined_late(stream, tmp_path)
+    words = "from 40.0 s on: the imager was not there before"
+    assert words in final.note and final.fraction_used < 0.7
+    report = live.report()
+    assert report.fraction_used < 0.7 and "not all of what was missed" in report.message
+    told = json.loads((tmp_path / "images" / "live.json").read_text())
+    assert told["algorithm"] == f"live OSEM, finished as offline, {words}"
+    assert told["fraction_used"] < 0.7
 
 
 def test_an_image_that_is_cut_short_says_so(
