@@ -38,10 +38,10 @@ def as_text(parts: list[Part]) -> str:
                   for row in rows]  # fmt: skip
         lines += [f"  deviation: {words}" for words in part.deviations]
         lines.append("")
-    return "\n".join([*lines, told(parts)])
+    return "\n".join([*lines, summary_text(parts)])
 
 
-def told(parts: list[Part]) -> str:
+def summary_text(parts: list[Part]) -> str:
     """Return the summary in words."""
     return ", ".join(f"{n} {word}" for word, n in summary(parts).items())
 
@@ -59,7 +59,7 @@ def sections(standard: str, scanner: str, parts: list[Part]) -> list[Section]:
     from recon.analysis.report import Section, Table
 
     rows = [[part.title, str(len(part.figures)), part.verdict] for part in parts]
-    words = [f"{NAMES[standard]}, scanner {scanner}: {told(parts)}."]
+    words = [f"{NAMES[standard]}, scanner {scanner}: {summary_text(parts)}."]
     first = Section("Summary", words, [Table(["part", "figures", "verdict"], rows)])
     return [first, *(part.sections() for part in parts)]
 
@@ -72,7 +72,7 @@ def write_into(path: Path, key: str, command: str, parts: list[Part]) -> None:
     CommandError
         if the page cannot be read or written.
     """
-    body = [f"### {key}", "", f"Written by `{command}`, not edited by hand: {told(parts)}."]
+    body = [f"### {key}", "", f"Written by `{command}`, not edited by hand: {summary_text(parts)}."]
     for part in parts:
         body += ["", f"**{part.title}**", ""]
         if part.reason:

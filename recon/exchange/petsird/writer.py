@@ -103,14 +103,14 @@ def _encoded(
         room = (p + d) * MOST_EVENT_BYTES + (stop - begin) * MOST_BLOCK_BYTES
         out = np.empty(room, np.uint8)
         used = encode_blocks(
-            words(prompts[:p]), words(delayeds[:d]), begin, stop - begin, block_ms, layout,
+            as_rows(prompts[:p]), as_rows(delayeds[:d]), begin, stop - begin, block_ms, layout,
             int(with_delayeds), out,
         )  # fmt: skip
         yield out[:used].data
         prompts, delayeds = prompts[p:], delayeds[d:]
 
 
-def words(records: Records) -> np.ndarray:
+def as_rows(records: Records) -> np.ndarray:
     """Return ``COINCIDENCE`` records as (n, 4) i8."""
     plain = np.ascontiguousarray(records, dtype=COINCIDENCE)
     return plain.view(np.int64).reshape(-1, 4)
