@@ -164,13 +164,14 @@ class EventMemory:
 
         live, decay : what the exposure accounts for, see ``WindowBooks.exposure_s``
         """
-        wall_s = exposure_s = represented_s = 0.0
+        exposure_s = represented_s = 0.0
         n, step = len(self.buffer), max(1, -(-len(self.buffer) // most))
         for one in self.books.updates:
             if one.kept and one.weight > 0:
-                wall_s += one.wall_s
-                exposure_s += one.exposure_s(live=live, decay=decay)
-                represented_s += one.wall_s * one.kept / one.weight
+                # by its events: of the oldest update only some may be left, others are thinned
+                share = one.kept / one.weight
+                exposure_s += one.exposure_s(live=live, decay=decay) * share
+                represented_s += one.wall_s * share
         place = self.buffer.place(0, n, step)
         columns, weight = self.buffer.take(place)
         kept = float(weight.sum(dtype=np.float64))
@@ -178,7 +179,7 @@ class EventMemory:
             columns,
             weight * np.float32(self.books.prompts / kept if kept > 0 else 1.0),
             represented_s * len(place) / max(n, 1),
-            exposure_s / wall_s if wall_s > 0 else 1.0,
+            exposure_s / represented_s if represented_s > 0 else 1.0,
         )
 
     def between(self, begin_ps: int, end_ps: int) -> tuple[Columns, npt.NDArray[np.float32]] | None:
