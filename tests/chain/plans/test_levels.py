@@ -19,6 +19,20 @@ RINGS = 4
 class Row(NamedTuple):
     level: float
     rings: tuple[float, ...]
+    slabs: tuple[float, ...]
+
+
+class Plan(NamedTuple):
+    nuclide: str
+    activity_MBq: float
+    seconds: int
+
+
+PLANS = [
+    Plan(nuclide, *how)
+    for how in ((0.3, 60), (3.0, 20), (10.0, 6))
+    for nuclide in ("F-18", "I-124")
+]
 
 
 def told(name: str, *command: str) -> str:
@@ -29,21 +43,26 @@ def told(name: str, *command: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module", params=["F-18", "I-124"])
-def nuclide(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(scope="module", params=PLANS, ids=lambda one: f"{one.nuclide}, {one[1]:g} MBq")
+def plan(request: pytest.FixtureRequest) -> Plan:
+    assert isinstance(request.param, Plan)
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def rows(nuclide: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Row]:
-    """What benchmarks/recon_levels.py prints of a run of 3 MBq, 1 to 2 M prompts."""
+def rows(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Row]:
+    """What benchmarks/recon_levels.py prints of a run of 0.3 to 3 M prompts."""
     runs = tmp_path_factory.mktemp("levels")
-    what = ("--phantom", "cylinder", "--nuclide", nuclide, "--activity-MBq", "3", "--seed", "11")
-    how = ("--headless", "--fast", "--live-frames", "0", "--duration", "20")
-    told("the run", "-m", "daq.cli", "demo", *how, *what, "--runs", str(runs), "--name", "run")
+    what = ("--nuclide", plan.nuclide, "--activity-MBq", f"{plan.activity_MBq:g}", "--seed", "11")
+    how = ("--headless", "--fast", "--live-frames", "0", "--duration", f"{plan.seconds}")
+    run = ("--phantom", "cylinder", "--runs", str(runs), "--name", "run")
+    told("the run", "-m", "daq.cli", "demo", *how, *what, *run)
     table = told("the table", "benchmarks/recon_levels.py", str(runs / "run"))
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
-    return {one[1]: Row(float(one[2]), tuple(map(float, one[3].split()))) for one in cells}
+    return {
+        one[1]: Row(float(one[2]), *(tuple(map(float, one[k].split())) for k in (3, 4)))
+        for one in cells
+    }
 
 
 def test_live_offline_and_a_viewer_show_one_number(rows: dict[str, Row]) -> None:
@@ -52,12 +71,16 @@ def test_live_offline_and_a_viewer_show_one_number(rows: dict[str, Row]) -> None
     assert rows["live"].level == pytest.approx(offline.level, rel=0.02)
     # rings of 20 mm vary by 1 % with the draws of scatter and prompt γ
     assert rows["live"].rings[1:RINGS] == pytest.approx(offline.rings[1:RINGS], rel=0.03)
+    # of the inmost, a rod of 20 mm radius, more so; on a busy machine live has fewer events
+    assert rows["live"].rings[0] == pytest.approx(offline.rings[0], rel=0.06)
+    assert rows["live"].slabs == pytest.approx(offline.slabs, rel=0.04)
 
 
-def test_it_is_the_emulated_one(rows: dict[str, Row], nuclide: str) -> None:
+def test_it_is_the_emulated_one(rows: dict[str, Row], plan: Plan) -> None:
     # of I-124 noise beside the object takes 3 to 5 % of the counts:
     # docs/reconstruction/prompt_gamma.md
-    by_default = 0.02 if nuclide == "F-18" else 0.05
-    assert rows["osem"].level == pytest.approx(1.0, abs=0.03)
+    by_default = 0.02 if plan.nuclide == "F-18" else 0.05
+    # OSEM without a prior reads few counts high
+    assert rows["osem"].level == pytest.approx(1.0, abs=0.03 if plan.activity_MBq > 1 else 0.05)
     assert rows["by default"].level == pytest.approx(1.0, abs=by_default)
     assert rows["osem"].rings[1:RINGS] == pytest.approx([1.0] * (RINGS - 1), abs=0.05)
