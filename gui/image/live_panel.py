@@ -122,8 +122,8 @@ class ImagePanel(PicturePanel):
         column = QtWidgets.QVBoxLayout(text)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
+        self.facts.put_before_corrections(self.regions.readings)
         column.addWidget(self.facts)
-        column.addWidget(self.regions.readings)
         column.addStretch(1)
         return scrolling(text)
 

@@ -43,9 +43,14 @@ class ImageFacts(FactsColumn):
 
     def __init__(self) -> None:
         super().__init__(tr("no image yet"), TEACHES)
+        self._before_corrections = self.column.count()
         self.column.addLayout(self._list_of_corrections())
         self.remark = ElidedLabel(size_px=theme.SMALL_PX)
         self.column.addWidget(self.remark)
+
+    def put_before_corrections(self, widget: QtWidgets.QWidget) -> None:
+        """Show a widget where it is in sight without scrolling."""
+        self.column.insertWidget(self._before_corrections, widget)
 
     def _list_of_corrections(self) -> QtWidgets.QGridLayout:
         """Two columns, filled downwards: the corrections applied come first."""
