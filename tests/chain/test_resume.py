@@ -208,6 +208,11 @@ def test_a_run_that_nobody_sends_any_more_is_recovered_instead(
     assert verify(folder).complete
 
 
+def in_run(daq: Acquisition, folder: Path) -> bool:
+    """Whether an imager makes the images of this run."""
+    return bool(daq.control.call("status")["imager_run"] == folder.name)
+
+
 def test_a_live_imager_goes_on_with_what_it_had_when_the_daq_comes_back(
     tmp_path: Path, emulator: Any
 ) -> None:
@@ -217,12 +222,14 @@ def test_a_live_imager_goes_on_with_what_it_had_when_the_daq_comes_back(
     try:
         emulator(daq)
         folder = begun(daq)
+        wait_until(lambda: in_run(daq, folder), "the imager in the run", timeout_s=60)
         wait_for_data(folder, 2.0)
         daq.process.kill()
         daq.process.wait(5)
         daq.control.close()
         daq = Acquisition(tmp_path)
         daq.wait_for_state("running")
+        wait_until(lambda: in_run(daq, folder), "the imager back in the run", timeout_s=60)
         wait_for_data(folder, 4.0)
         daq.control.call("stop", timeout_s=80)
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
