@@ -72,9 +72,10 @@ def test_live_through_firmware_equals_its_replay_to_the_bit(brain):
 
 
 def test_the_image_is_of_a_brain(brain):
-    image = nib.load(brain["images"]["final"]).get_fdata()
+    file = nib.load(brain["images"]["final"])
+    image, (x_mm, y_mm, _) = file.get_fdata(), file.header.get_zooms()[:3]
     x, y, _ = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in image.shape), indexing="ij")
-    radius_mm = 2.0 * np.hypot(x, y)
+    radius_mm = np.hypot(x_mm * x, y_mm * y)
     inside, outside = image[radius_mm < 60].mean(), image[radius_mm > 95].mean()
     assert inside > 5 * max(outside, 0.0) > -1
 
