@@ -1,4 +1,8 @@
-"""What a run delivers at its end is what `tomoshibi reconstruct` makes of it, corrected."""
+"""What a run delivers at its end is what `tomoshibi reconstruct` makes of it, corrected.
+
+Weekly: four minutes of processor time. Each push compares the two for the shipped small scanner
+(``test_demo_hurt.py``).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ import pytest
 
 from hw.scanner.preset_file import scanner_to_toml_text
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.evidence, pytest.mark.processes, pytest.mark.timeout(600)]
 
 DEMO = "demo --headless --live-frames 0 --phantom cylinder --seed 5"
 ACTIVITY = "--nuclide O-15 --activity-MBq 0.4 --duration 28"
@@ -95,7 +99,6 @@ def test_the_two_delivered_images_agree_in_every_region(run: Path) -> None:
     assert of_live == {name: pytest.approx(mean, rel=WITHIN) for name, mean in of_offline.items()}
 
 
-@pytest.mark.evidence
 def test_with_prompt_gamma_the_two_agree(tmp_path: Path) -> None:
     """Half of the prompts of I-124 are a γ with another photon of the decay."""
     where = ("--runs", str(tmp_path), "--name", "run")
