@@ -147,6 +147,7 @@ def test_the_telemetry_tells_the_last_seconds_and_crosses_the_wire(
         run=run,
         state="running",
         reason="",
+        told=None,
         journal=SimpleNamespace(tail=[], write_errors=0),
         alarms=AlarmDesk(),
         disk_free=10**9,
