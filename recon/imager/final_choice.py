@@ -5,7 +5,6 @@ So a run's delivered image and that of the command by default are one image, on 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,12 +16,10 @@ from recon.em.penalised import RelativeDifference
 from recon.em.sensitivity import SensitivityStopped
 from recon.em.sensitivity_cache import sensitivity
 from recon.live.corrections import LiveCorrections
-from recon.live.final_image import FinalChoice
+from recon.live.final_image import FinalChoice, threads_here
 from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
 from recon.offline.defaults import defaults
-
-THREADS = min(8, os.cpu_count() or 1)
 
 
 def counts_of(imager: LiveImager[CrystalLines]) -> float:
@@ -71,6 +68,6 @@ def _sensitivity(lines: CrystalLines, grid: ImageGrid, stopped: Callable[[], boo
         mu = resample(mu, lines.grid.voxel_mm, grid)
     system = replace(lines.system, grid=grid)
     try:
-        return sensitivity(system, lines.factors, mu, threads=THREADS, stopped=stopped)
+        return sensitivity(system, lines.factors, mu, threads=threads_here(), stopped=stopped)
     except SensitivityStopped:
         return None

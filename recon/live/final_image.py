@@ -49,6 +49,11 @@ PREPARATION_PASSES = 1.0
 """Cost of preparing, in EM passes over the same events by one thread."""
 
 
+def threads_here() -> int:
+    """Return how many threads the last image may use: as many as processors that are ours."""
+    return min(MOST_THREADS, len(os.sched_getaffinity(0)))
+
+
 class _Stopped(Exception):
     """No time is left, or the process must leave."""
 
@@ -148,7 +153,7 @@ def finish(
     progress : called with the share (0..1) of the work that is done
     """
     deadline = imager.clock() + within_s
-    threads = threads or min(MOST_THREADS, len(os.sched_getaffinity(0)))
+    threads = threads or threads_here()
     choice = choice or FinalChoice()
 
     def too_late() -> bool:
