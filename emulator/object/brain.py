@@ -11,8 +11,9 @@ at an edge has the material that attenuates most in it and the region with the m
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -51,13 +52,18 @@ HEAD_CENTRE: Point = (0.0, 0.0, -2.0)
 BRAIN_RADII: Point = (64.0, 81.0, 62.0)
 SKULL_OUT_MM, SCALP_OUT_MM, MENINGES_MM = 8.5, 13.5, 2.0
 
+Ellipsoid = tuple[Point, Point, float]
+"""Centre, radii (mm) and tilt in the transaxial plane (degrees)."""
+
+CALLOSUM: Ellipsoid = ((0.0, -2.0, 22.0), (14.0, 36.0, 7.0), 0.0)
+THIRD_VENTRICLE: Ellipsoid = ((0.0, -8.0, 2.0), (2.0, 14.0, 10.0), 0.0)
 LATERAL_NUCLEI: dict[str, tuple[Point, Point, float, int]] = {
     # centre (right side; mirrored), radii, tilt in the transaxial plane in degrees, region
     "caudate": ((13.0, 20.0, 8.0), (4.5, 10.0, 8.0), -12.0, STRIATUM),
     "putamen": ((25.0, 8.0, 2.0), (5.0, 14.0, 9.0), 14.0, STRIATUM),
     "thalamus": ((10.0, -12.0, 4.0), (7.5, 12.0, 8.0), 20.0, THALAMUS),
 }
-LATERAL_VENTRICLES: tuple[tuple[Point, Point, float], ...] = (
+LATERAL_VENTRICLES: tuple[Ellipsoid, ...] = (
     ((7.5, 20.0, 12.0), (4.0, 15.0, 6.0), -14.0),  # frontal horn
     ((9.0, -2.0, 18.0), (4.5, 22.0, 5.0), 4.0),  # body
     ((18.0, -32.0, 10.0), (5.0, 17.0, 8.0), 22.0),  # atrium and occipital horn
@@ -148,6 +154,28 @@ def _paint(fine: _Fine, where: npt.NDArray[np.bool_], value: float, region: int)
     fine.region[where] = region
 
 
+def _paint_ellipsoid(
+    fine: _Fine,
+    inside: npt.NDArray[np.bool_],
+    axes: tuple[Field, Field, Field],
+    ellipsoid: Ellipsoid,
+    value: float,
+    region: int,
+) -> None:
+    """Paint what lies within an ellipsoid, reckoning only in the box around it."""
+    centre, radii, _ = ellipsoid
+    reach = (max(radii[:2]), max(radii[:2]), radii[2])
+    near = [
+        np.flatnonzero(np.abs(axis.ravel() - middle) <= far)
+        for axis, middle, far in zip(axes, centre, reach, strict=True)
+    ]
+    box = tuple(slice(at[0], at[-1] + 1) for at in near)
+    x, y, z = axes
+    depth = _ellipsoid_depth((x[box[0]], y[:, box[1]], z[:, :, box[2]]), *ellipsoid)
+    part = _Fine(fine.activity[box], fine.region[box])
+    _paint(part, inside[box] & (depth > 0), value, region)
+
+
 def _paint_cerebellum(
     fine: _Fine, depth: Field, free: npt.NDArray[np.bool_], y: Field, z: Field
 ) -> None:
@@ -167,22 +195,18 @@ def _paint_cerebrum(fine: _Fine, depth: Field, axes: tuple[Field, Field, Field])
     # sulci end at a depth; below it the distance grows with the depth below the sulcus' bottom
     below = np.maximum(depth - np.float32(SULCUS_DEPTH_MM), 0)
     to_sulcus = np.hypot(to_sulcus, below)
-    callosum = _ellipsoid_depth(axes, (0.0, -2.0, 22.0), (14.0, 36.0, 7.0))
     to_fissure = np.hypot(np.abs(x), np.maximum(26.0 - z, 0) * (np.abs(y) < 40))
     to_csf = np.minimum(np.minimum(to_sulcus, depth + np.float32(SULCUS_HALF_MM)), to_fissure)
     _paint(fine, inside, WHITE, IN_WHITE)
     _paint(fine, inside & (to_csf < CORTEX_MM + SULCUS_HALF_MM), GREY, IN_GREY)
     _paint(fine, inside & (to_csf < SULCUS_HALF_MM), 0.0, IN_FLUID)
-    _paint(fine, inside & (callosum > 0), WHITE, IN_WHITE)
+    _paint_ellipsoid(fine, inside, axes, CALLOSUM, WHITE, IN_WHITE)
     mirrored = (np.abs(x), y, z)
     for centre, radii, tilt, region in LATERAL_NUCLEI.values():
-        where = inside & (_ellipsoid_depth(mirrored, centre, radii, tilt) > 0)
-        _paint(fine, where, DEEP_GREY, region)
+        _paint_ellipsoid(fine, inside, mirrored, (centre, radii, tilt), DEEP_GREY, region)
     for centre, radii, tilt in LATERAL_VENTRICLES:
-        where = inside & (_ellipsoid_depth(mirrored, centre, radii, tilt) > 0)
-        _paint(fine, where, 0.0, IN_FLUID)
-    third = _ellipsoid_depth(axes, (0.0, -8.0, 2.0), (2.0, 14.0, 10.0))
-    _paint(fine, inside & (third > 0), 0.0, IN_FLUID)
+        _paint_ellipsoid(fine, inside, mirrored, (centre, radii, tilt), 0.0, IN_FLUID)
+    _paint_ellipsoid(fine, inside, axes, THIRD_VENTRICLE, 0.0, IN_FLUID)
 
 
 def _distance_to_sulcus(axes: tuple[Field, Field, Field], depth: Field) -> Field:
@@ -217,18 +241,33 @@ def _band_limited_field(axes: tuple[Field, Field, Field]) -> Field:
     return np.ascontiguousarray(waves.real.reshape(shape), dtype=np.float32)
 
 
+def _cells(fine: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """Return the eight fine cells of every voxel, arrays of SHAPE, in the order of their indices."""
+    halves = (slice(0, None, FINE), slice(1, None, FINE))
+    return [np.ascontiguousarray(fine[at]) for at in itertools.product(halves, repeat=3)]
+
+
 def _average(fine: Field) -> Field:
-    nx, ny, nz = SHAPE
-    split = fine.reshape(nx, FINE, ny, FINE, nz, FINE)
-    return np.ascontiguousarray(split.mean(axis=(1, 3, 5), dtype=np.float32))
+    return _mean(_cells(fine))
+
+
+def _mean(cells: list[Field]) -> Field:
+    """Return the mean of each voxel's eight cells.
+
+    Added in the order in which numpy's mean of the axes adds them, so that the head is that of
+    runs already kept, to the bit.
+    """
+    one, two, three, four = (a + b for a, b in zip(cells[::2], cells[1::2], strict=True))
+    return np.asarray(((one + two) + three + four) / np.float32(FINE**3), np.float32)
 
 
 def _largest(labels: Labels, weight: Field, count: int) -> Labels:
     """Return each voxel's label: the one whose fine cells weigh most."""
     best = np.zeros(SHAPE, np.uint8)
     most = np.zeros(SHAPE, np.float32)
+    cells = list(zip(_cells(labels), _cells(weight), strict=True))
     for label in range(count):
-        here = _average(weight * (labels == label))
+        here = _mean([heavy * (names == label) for names, heavy in cells])
         best[here > most] = label
         np.maximum(most, here, out=most)
     return best
