@@ -242,7 +242,7 @@ def _band_limited_field(axes: tuple[Field, Field, Field]) -> Field:
 
 
 def _cells(fine: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-    """Return the eight fine cells of every voxel, arrays of SHAPE, in the order of their indices."""
+    """Return the eight fine cells of every voxel as arrays of SHAPE, in the order of indices."""
     halves = (slice(0, None, FINE), slice(1, None, FINE))
     return [np.ascontiguousarray(fine[at]) for at in itertools.product(halves, repeat=3)]
 
