@@ -8,8 +8,14 @@ SILENCE_S = 1.0
 DRAIN_MOST_S = 600.0
 """Data that still flow are waited for: a slow disk may need minutes for what is on its way."""
 
-IMAGER_S = 10.0
-"""For the imager's final report, or a sign of progress."""
+REPORTS_S = 10.0
+"""For the sources' reports once every module's LAST frame is in: a link process asks each of its
+modules for one, and 48 of them on two busy cores take more than a second. Books without a report do
+not close."""
+
+IMAGER_S = 20.0
+"""For the imager's final report, or a sign of progress: on a busy machine, one that has only just
+started loads its kernels before its first."""
 
 IMAGER_MOST_S = 420.0
 """More than the imager gives itself (recon/imager/pet_run.py): a scatter of a nuclide with prompt γ
@@ -29,17 +35,19 @@ class Closing:
         self._sources = sources
         self._imager = imager
         self._began = now
-        self._drain_s, self._imager_s, self._silence_s = DRAIN_MOST_S, IMAGER_S, SILENCE_S
+        self._drain_s, self._imager_s = DRAIN_MOST_S, IMAGER_S
+        self._silence_s, self._reports_s = SILENCE_S, REPORTS_S
         self._imager_most_s = IMAGER_MOST_S
         self._drained_at = self._sorted_at = 0.0
-        self._finishing, self._progress_at = 0.0, 0.0
+        self._progress: tuple[float, ...] = (0.0, 0, 0)
+        self._progress_at = 0.0
         self._hurried = False
 
     def hurry(self) -> None:
         """Shorten all waits: the process must exit."""
         self._hurried = True
         self._drain_s = min(self._drain_s, HURRIED_DRAIN_S)
-        self._silence_s = min(self._silence_s, HURRIED_DRAIN_S / 2)
+        self._silence_s = self._reports_s = min(self._silence_s, HURRIED_DRAIN_S / 2)
         self._imager_s = self._imager_most_s = HURRIED_IMAGER_S
 
     def drain_is_over(self, run: Run, now: float, *, last_data_s: float) -> bool:
@@ -50,7 +58,8 @@ class Closing:
         if run.unwritten is not None and not self._hurried:
             return False
         complete = run.all_ended and len(run.reports) >= self._sources
-        silent = now - max(last_data_s, self._began) > self._silence_s
+        patience_s = self._reports_s if run.all_ended else self._silence_s
+        silent = now - max(last_data_s, self._began) > patience_s
         expired = now - self._began > self._drain_s
         if (silent or expired) and not run.all_ended:
             run.taint("incomplete: the modules' last frames never came")
@@ -72,10 +81,11 @@ class Closing:
         """Whether the imager has finished the image, is absent, or has used up its time, which is
         longer, within a bound, while it reports progress.
         """
-        if run.imager is not None:
-            if run.imager.final:
+        if (told := run.imager) is not None:
+            if told.final:
                 return True
-            if run.imager.finishing > self._finishing:
-                self._finishing, self._progress_at = run.imager.finishing, now
+            progress = (told.finishing, told.images, told.prompts_seen)
+            if progress != self._progress:
+                self._progress, self._progress_at = progress, now
         stuck = now - self._progress_at > self._imager_s
         return stuck or not self._imager or now - self._sorted_at > self._imager_most_s

@@ -558,14 +558,12 @@ class RunLife(RunStates):
             self._pass_on(run, last)
         self._imager.end(run)
         self._events.end()
-        for words in run.books().open_sums() if run.reports and not run.unsorted else ():
-            self.journal.tell(notice("books.open", sum=words))
-            run.taint(f"the books do not close: {words}")
         run.write_summary()  # of all but the image, which may be waited for long
 
     def _close(self, run: Run) -> None:
         for words in self._watch.last_words(run):
             self.journal.tell(notice("run.last_losses", words=words))
+        self._judge_books(run)
         summary = run.write_summary()
         self.journal.add(
             "info",
@@ -579,6 +577,19 @@ class RunLife(RunStates):
         give_back_free_memory()
         self._end(True, str(run.folder))
         self.manifests.begin(run.folder)
+
+    def _judge_books(self, run: Run) -> None:
+        """Taint a run whose sums do not close, or whose sources did not all say what they sent."""
+        missing = self._sources.expected - len(run.reports)
+        if not run.reports or run.unsorted:
+            return
+        if missing > 0:
+            run.taint(f"the books cannot be closed: {missing} of {self._sources.expected} sources "
+                      "made no report")  # fmt: skip
+            return
+        for words in run.books().open_sums():
+            self.journal.tell(notice("books.open", sum=words))
+            run.taint(f"the books do not close: {words}")
 
     def _end(self, well: bool, words: str) -> None:
         self.journal.close()

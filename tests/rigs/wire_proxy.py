@@ -111,6 +111,7 @@ class WireProxy:
         self._machine = _open_machine(serial_url)
         self._lock = threading.Lock()
         self._master = -1
+        self._unplugged: list[int] = []
         self._held: dict[str, bytes] = {"up": b"", "down": b""}
         self._wait_for_host = False
         self._stalled_until_s = 0.0
@@ -122,11 +123,15 @@ class WireProxy:
         self._thread.start()
 
     def unplug(self) -> None:
-        """Remove the host's end: its reads and writes fail, its device is gone."""
+        """Remove the host's end: its reads and writes fail, its device is gone.
+
+        The thread that uses it closes it, so that it never waits on a descriptor that is gone or,
+        worse, is another file's by now.
+        """
         with self._lock:
             if self._master >= 0:
                 self._link.unlink(missing_ok=True)
-                os.close(self._master)
+                self._unplugged.append(self._master)
                 self._master = -1
 
     def plug_in(self) -> None:
@@ -152,6 +157,7 @@ class WireProxy:
         self._ending = True
         self._thread.join(5.0)
         self.unplug()
+        self._close_unplugged()
         self._machine.close()
 
     def __enter__(self) -> WireProxy:
@@ -160,8 +166,14 @@ class WireProxy:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _close_unplugged(self) -> None:
+        with self._lock:
+            while self._unplugged:
+                os.close(self._unplugged.pop())
+
     def _run(self) -> None:
         while not self._ending:
+            self._close_unplugged()
             now = time.monotonic()
             if now < self._stalled_until_s:
                 time.sleep(0.002)

@@ -18,6 +18,7 @@ from daq.service.closing import (
     HURRIED_SORT_S,
     IMAGER_MOST_S,
     IMAGER_S,
+    REPORTS_S,
     SILENCE_S,
     Closing,
 )
@@ -85,6 +86,7 @@ def run_of(
     reports: int = 0,
     imager_final: bool | None = None,
     finishing: float = 0.0,
+    images: int = 0,
     unsorted: int = 0,
 ):
     """Return what Closing looks at of a run."""
@@ -96,7 +98,9 @@ def run_of(
         reports=[None] * reports,
         imager=None
         if imager_final is None
-        else SimpleNamespace(final=imager_final, finishing=finishing),
+        else SimpleNamespace(
+            final=imager_final, finishing=finishing, images=images, prompts_seen=1000 * images
+        ),
         taint=tainted.append,
         tainted=tainted,
     )
@@ -137,9 +141,10 @@ def test_what_is_recorded_is_sorted_however_long_it_takes_but_in_a_hurry() -> No
     assert closing.sorting_is_over(run_of(unsorted=3), 1.1 + HURRIED_SORT_S)
 
 
-def test_a_missing_report_alone_is_no_missing_data() -> None:
+def test_a_report_is_waited_for_longer_than_data_and_its_lack_is_no_missing_data() -> None:
     closing, run = Closing(0.0, sources=1, imager=False), run_of(ended=True)
-    assert closing.drain_is_over(run, SILENCE_S + 0.1, last_data_s=0.0)
+    assert not closing.drain_is_over(run, REPORTS_S, last_data_s=0.0)
+    assert closing.drain_is_over(run, REPORTS_S + 0.1, last_data_s=0.0)
     assert run.tainted == []
 
 
@@ -161,6 +166,15 @@ def test_the_imager_is_waited_for_within_a_bound() -> None:
     assert closing.imager_is_done(run_of(imager_final=True), 6.0)
     assert closing.imager_is_done(run_of(), 5.1 + IMAGER_S)
     assert Closing(0.0, sources=1, imager=False).imager_is_done(run_of(), 0.0)
+
+
+def test_an_imager_that_still_takes_in_the_runs_events_makes_progress() -> None:
+    closing, now = Closing(0.0, sources=1, imager=True), 0.0
+    closing.sorted_at(now)
+    for images in (1, 2, 3):
+        now += IMAGER_S
+        assert not closing.imager_is_done(run_of(imager_final=False, images=images), now)
+    assert closing.imager_is_done(run_of(imager_final=False, images=3), now + IMAGER_S + 0.1)
 
 
 def test_an_imager_that_makes_progress_is_waited_for_longer() -> None:
