@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from coincidence.events import FLAG_DELAYED, crystal_of, write_pair
+from coincidence.events import FLAG_DELAYED
 from coincidence.pairs import MOST_NEAR
+from coincidence.words import crystal_of, write_pair
 from hw.arrays import Array
 from hw.jit import kernel
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from coincidence.events import FLAG_MULTIPLE, crystal_of, energy_of, write_pair, write_triple
+from coincidence.events import FLAG_MULTIPLE
+from coincidence.words import crystal_of, energy_of, write_pair, write_triple
 from hw.arrays import Array
 from hw.jit import kernel
 from hw.messages.sort_settings import POLICIES

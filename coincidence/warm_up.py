@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from coincidence.calibration import no_calibration
 from coincidence.events import END_OF_TIME_PS, empty_singles
 from coincidence.order import TimeOrder
-from coincidence.select import Selector, no_calibration, window_table
+from coincidence.select import Selector, window_table
 from coincidence.sorter import CoincidenceSorter, count_timing
 from hw.messages.sort_settings import EnergyWindow, SortSettings
 

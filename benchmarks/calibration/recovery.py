@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from coincidence.select import Calibration, no_calibration
+from coincidence.calibration import Calibration, no_calibration
 from daq.calibration.coincidence_pairs import pairs_of_run
 from daq.calibration.energy_fit import LineSpectra, calibrate_lines
 from daq.calibration.energy_spectra import line_grid, spectra_of_run

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.select import Calibration, no_calibration
+from coincidence.calibration import Calibration, no_calibration
 from daq.calibration.activity_of_lines import mean_places
 from daq.calibration.energy_spectra import check_map
 from daq.folder import raw_log as rawlog

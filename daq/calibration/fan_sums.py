@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.select import Calibration
+from coincidence.calibration import Calibration
 from daq.folder import raw_log as rawlog
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import cg
 
-from coincidence.select import WALK_LEAST_keV, WALK_MOST_keV
+from coincidence.calibration import WALK_LEAST_keV, WALK_MOST_keV
 from daq.calibration.coincidence_pairs import Position, SourceShape, expected_tof_ps
 from daq.calibration.skew_fit import ITERATIONS, WINDOW_SIGMA, check_enough, narrower, settle
 from daq.folder.calibration_arrays import MAX_WALK_PS, CalibrationSetError

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from coincidence.select import DOI_BINS
+from coincidence.calibration import DOI_BINS
 from daq.errors import RunError
 from hw.arrays import Array
 from hw.scanner.description import MAX_CRYSTALS_PER_MODULE, Scanner

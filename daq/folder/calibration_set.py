@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.select import DOI_BINS, Calibration
+from coincidence.calibration import DOI_BINS, Calibration
 from daq.errors import StorageError
 from daq.folder.calibration_arrays import (
     SPECS,

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence import events
+from coincidence.calibration import NO_CRYSTAL, CalibrationError
 from coincidence.events import END_OF_TIME_PS, as_words
-from coincidence.select import NO_CRYSTAL, CalibrationError
 from daq.path.frame_check import CheckedFrames
 from hw.arrays import Array
 from hw.jit import Record, kernel

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from coincidence.calibration import Calibration, no_calibration
 from coincidence.events import ANGLE, END_OF_TIME_PS, SINGLE, Rotation
 from coincidence.order import TimeOrder
-from coincidence.select import Calibration, Selector, no_calibration, window_table
+from coincidence.select import Selector, window_table
 from coincidence.sorter import CoincidenceSorter, SortCounts
 from daq.path.angles import angle_track
 from daq.path.decode import DEFAULT_STALL_PS, STATE_NAMES, Decoder

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coincidence.select import Calibration
+from coincidence.calibration import Calibration
 from daq.calibration.energy_spectra import Progress
 from daq.calibration.lutetium_fit import LOG_GRID, calibrate_lutetium
 from daq.calibration.plots import Curve, Panel, Points

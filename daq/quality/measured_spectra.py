@@ -11,14 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from coincidence.select import (
-    COINCIDENCE_BIT,
-    ENERGIES,
-    Calibration,
-    Selector,
-    WindowTable,
-    no_calibration,
-)
+from coincidence.calibration import Calibration, no_calibration
+from coincidence.select import COINCIDENCE_BIT, ENERGIES, Selector, WindowTable
 from daq.calibration.energy_spectra import (
     BINS,
     Grid,

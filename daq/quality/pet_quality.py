@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coincidence.select import Calibration
+from coincidence.calibration import Calibration
 from daq.calibration.energy_spectra import Progress
 from daq.calibration.photopeaks import GRID_511
 from daq.calibration.plots import Panel, Picture, Points

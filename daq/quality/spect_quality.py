@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coincidence.select import Calibration
+from coincidence.calibration import Calibration
 from daq.calibration.energy_spectra import Progress, line_grid
 from daq.calibration.plots import Panel, Picture
 from daq.errors import LogError

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.select import no_calibration
+from coincidence.calibration import no_calibration
 from daq.errors import LogError
 from daq.folder import raw_log as rawlog
 from daq.folder.raw_log import RawLogReader

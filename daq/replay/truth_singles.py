@@ -12,15 +12,9 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from coincidence.calibration import NO_CRYSTAL, Calibration
 from coincidence.events import SINGLE
-from coincidence.select import (
-    COINCIDENCE_BIT,
-    ENERGIES,
-    NO_CRYSTAL,
-    Calibration,
-    Selector,
-    WindowTable,
-)
+from coincidence.select import COINCIDENCE_BIT, ENERGIES, Selector, WindowTable
 from daq.folder.truth_file import TruthReader
 from daq.path.frame_check import CheckedFrames
 from hw.arrays import Records

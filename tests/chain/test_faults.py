@@ -131,12 +131,16 @@ def test_frames_spoilt_and_links_cut_are_noticed_frame_by_frame(run_of):
 
 
 def test_a_link_that_stalls_beyond_the_bound_is_told_and_its_late_singles_are_counted(run_of):
-    """In real time: with two links that are read in turn, a fast source's stall may be no lag."""
-    fault = "stalled_link@0.2s:module=1,for=2s"  # the bound is 1 s
-    run = run_of(fault, duration_s=2.8, pace="real-time")
+    """In real time: with two links that are read in turn, a fast source's stall may be no lag.
+
+    Much longer than the bound of 1 s: a source that a busy machine held up sends what it is behind
+    with at once, and that much of the stall is none for the daq.
+    """
+    fault = "stalled_link@0.2s:module=1,for=5s"
+    run = run_of(fault, duration_s=5.8, pace="real-time")
     assert run.frames["lost"] == 0
     assert run.frames["module_stalls"] == 1
-    assert run.done("stalled_link") == 381
+    assert run.done("stalled_link") == 954
     assert run.frames["late"] > 0
     assert run.singles["late"] > 0
     assert "module stalls" in run.journal

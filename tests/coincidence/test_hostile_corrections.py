@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coincidence.select import DOI_BINS, Calibration, CalibrationError
+from coincidence.calibration import DOI_BINS, Calibration, CalibrationError
 from daq.folder.run_config import checked_settings
 from hw.messages.sort_settings import SettingsError
 from hw.wire.protocol import FRAME_PERIOD_PS

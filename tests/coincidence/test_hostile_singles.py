@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coincidence.calibration import Calibration, no_calibration
 from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.order import TimeOrder
-from coincidence.select import Calibration, no_calibration
 from coincidence.sorter import CoincidenceSorter
 from daq.path.decode import MAX_FRAME_ID
 from daq.path.frame_check import Verdict

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coincidence.calibration import Calibration, CalibrationError
 from coincidence.events import SINGLE
-from coincidence.select import Calibration, CalibrationError, Selector, window_table
+from coincidence.select import Selector, window_table
 from hw.messages.sort_settings import SortSettings
 
 MODULE_OF = np.zeros(5, dtype=np.uint16)

@@ -7,16 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coincidence.calibration import Calibration, CalibrationError, no_calibration
 from coincidence.events import SINGLE
 from coincidence.select import (
     COINCIDENCE_BIT,
     ENERGIES,
     SPECTRUM_BINS,
-    Calibration,
-    CalibrationError,
     Selector,
     WindowTable,
-    no_calibration,
     window_dkeV,
 )
 

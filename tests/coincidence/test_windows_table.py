@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coincidence.calibration import Calibration, no_calibration
 from coincidence.events import SINGLE, WINDOW_SHIFT
-from coincidence.select import Calibration, Selector, no_calibration, window_table
+from coincidence.select import Selector, window_table
 from hw.messages.sort_settings import EnergyWindow, SettingsError, SortSettings
 
 MODULE_OF = np.array([0, 0, 1, 1], dtype=np.uint16)

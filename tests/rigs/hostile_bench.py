@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from coincidence.calibration import DOI_BINS, Calibration
 from coincidence.events import SINGLE
-from coincidence.select import DOI_BINS, Calibration, Selector, window_table
+from coincidence.select import Selector, window_table
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner

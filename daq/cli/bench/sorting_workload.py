@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from coincidence.calibration import Calibration
 from coincidence.events import SINGLE
-from coincidence.select import Calibration
 from coincidence.sorter import CoincidenceSorter
 from daq.path.pipeline import pairs_in_view
 from hw.messages.sort_settings import SortSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coincidence.select import Calibration, no_calibration
+from coincidence.calibration import Calibration, no_calibration
 from daq.calibration.coincidence_pairs import PAIR, expected_tof_ps, pairs_of_run
 from daq.calibration.energy_fit import LineSpectra, calibrate_lines
 from daq.calibration.energy_spectra import BINS, spectra_of_run

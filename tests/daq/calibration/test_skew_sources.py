@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coincidence.select import no_calibration
+from coincidence.calibration import no_calibration
 from daq.calibration.activity_of_lines import centre_and_spread
 from daq.calibration.coincidence_pairs import (
     PAIR,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coincidence import order, pairs, select
-from coincidence.select import Calibration, CalibrationError, no_calibration
+from coincidence.calibration import Calibration, CalibrationError, no_calibration
 from daq.folder.listmode_log import ListmodeReader, ListmodeWriter
 from daq.folder.raw_log import RawLogReader, RawLogWriter
 from daq.folder.run_config import default_settings

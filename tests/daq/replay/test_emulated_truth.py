@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coincidence.select import Calibration
+from coincidence.calibration import Calibration
 from daq.folder.run_config import default_settings
 from daq.path.pipeline import Pipeline
 from emulator.config import EmulatorConfig

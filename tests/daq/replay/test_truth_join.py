@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coincidence.select import no_calibration
+from coincidence.calibration import no_calibration
 from daq.cli import main
 from daq.errors import LogError
 from daq.folder.listmode_log import ListmodeReader
