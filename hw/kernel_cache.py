@@ -31,6 +31,7 @@ import numpy as np
 from numba.core import types as numba_types
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
+from numba.core.runtime.nrt import rtsys
 from numba.core.serialize import dumps
 
 from hw.private_place import code_cache
@@ -193,13 +194,19 @@ class KernelCache(NullCache):
         return str(kernel_folder())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return the specialisation's compile result; None where it is to be compiled here."""
-        target_context.refresh()
+        """Return the specialisation's compile result; None where it is to be compiled here.
+
+        numba's registries, half a second of imports, are loaded only where something is compiled:
+        of what numba sets up, machine code that was kept needs the reference counting alone.
+        """
+        rtsys.initialize(target_context)
         path = self._path(sig, target_context.codegen())
         if not path.exists():
             self._locks[path] = _locked(path)
         found = _read(path, target_context)
-        if found is not None:
+        if found is None:
+            target_context.refresh()
+        else:
             self._release(path)
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,56 @@ def test_a_torn_file_is_compiled_again(cache: Path, tmp_path: Path) -> None:
     (torn,) = (cache / "kernels").glob("hw.caller.loner-*.nbc")
     torn.write_bytes(torn.read_bytes()[:100])
     assert use(house(tmp_path), cache) == ["60", "0", "loner"]
+
+
+REGISTRIES = """
+import sys
+from hw.caller import caller, loner
+print(caller(1), loner(1), "numba.np.arrayobj" in sys.modules)
+"""
+SYMBOLS = """
+import pickle, shutil, subprocess
+import llvmlite.binding as llvm
+from numba.core.registry import cpu_target
+from numba.core.runtime.nrt import rtsys
+from hw.kernel_cache import kernel_folder
+
+rtsys.initialize(cpu_target.target_context)  # as load_overload does
+files = 0
+for path in sorted(kernel_folder().glob("*.nbc")):
+    try:
+        _, kind, (machine_code, _) = pickle.loads(path.read_bytes())[0]
+    except ImportError:  # of a kernel of tests, or of another release
+        continue
+    assert kind == "object"
+    code = path.with_suffix(".code")
+    try:
+        code.write_bytes(machine_code)
+        listed = subprocess.run(["nm", "-u", code], capture_output=True, text=True, check=True)
+    finally:
+        code.unlink()
+    names = [line.split()[-1] for line in listed.stdout.splitlines() if line.strip()]
+    missing = [name for name in names if llvm.address_of_symbol(name) is None]
+    assert not missing, (path.name, missing)
+    files += 1
+print(files)
+"""
+
+
+def test_kept_code_runs_without_numbas_registries(cache: Path, tmp_path: Path) -> None:
+    """They are half a second of imports in every process that starts."""
+    answers = use(house(tmp_path / "again"), cache, REGISTRIES)
+    assert answers == ["60", "0", "False"]
+
+
+@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm, of the package binutils")
+def test_all_that_kept_code_calls_is_there_without_numbas_registries() -> None:
+    """A symbol that is not would be a call of address 0: registries define some, such as hashes."""
+    done = subprocess.run(
+        [sys.executable, "-c", SYMBOLS], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0, "no kernels are compiled yet: tomoshibi warm"
 
 
 def test_an_inner_kernel_can_be_called_from_python_too(tmp_path: Path) -> None:
