@@ -35,11 +35,12 @@ class CalmPlot(pg.PlotWidget):
     def __init__(self, *, x_range: tuple[float, float], caption: str = "") -> None:
         """Make the plot; ``caption`` stands in it, and is its name."""
         axes = {"left": _CountAxis(orientation="left"), "bottom": pg.AxisItem("bottom")}
-        super().__init__(axisItems=axes)
+        super().__init__(
+            axisItems=axes, enableMenu=False
+        )  # made and put away, it cost a third more
         self._ceiling = SteadyCeiling()
         self._histograms: list[pg.PlotCurveItem] = []
         self.setMouseEnabled(x=False, y=False)
-        self.setMenuEnabled(False)
         self.hideButtons()
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
         self.getPlotItem().setContentsMargins(0, 7, 14, 0)

@@ -29,30 +29,36 @@ class TrendPlots(QtWidgets.QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        self.captions = [QtWidgets.QLabel() for _ in range(MOST_PLOTS)]
-        self.plots = [CalmPlot(x_range=(-1, 0)) for _ in range(MOST_PLOTS)]
-        for caption, plot in zip(self.captions, self.plots, strict=True):
-            caption.setObjectName("dim")
-            caption.setFont(theme.font(theme.SMALL_PX))
-            plot.setMinimumHeight(60)
-            plot.setAccessibleName(tr("TREND"))
-            column.addWidget(caption)
-            column.addWidget(plot, 1)
-        column.addStretch(0)
-        self.show_trend(None)
+        self._column = QtWidgets.QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(4)
+        self._column.addStretch(0)
+        self.captions: list[QtWidgets.QLabel] = []
+        self.plots: list[CalmPlot] = []
 
     def show_trend(self, trend: Trend | None) -> None:
         """Show the figures of past runs, at most ``MOST_PLOTS`` of them; None for none."""
         shown = list(trend.values.items())[:MOST_PLOTS] if trend is not None else []
+        while len(self.plots) < len(shown):
+            self._add_plot()
         for place, (caption, plot) in enumerate(zip(self.captions, self.plots, strict=True)):
             there = place < len(shown)
             caption.setVisible(there)
             plot.setVisible(there)
             if there and trend is not None:
                 self._draw(place, *shown[place], trend.days)
+
+    def _add_plot(self) -> None:
+        """Make one more plot: most consoles never show one, and plots are dear to make."""
+        caption, plot = QtWidgets.QLabel(), CalmPlot(x_range=(-1, 0))
+        caption.setObjectName("dim")
+        caption.setFont(theme.font(theme.SMALL_PX))
+        plot.setMinimumHeight(60)
+        plot.setAccessibleName(tr("TREND"))
+        self._column.insertWidget(self._column.count() - 1, caption)
+        self._column.insertWidget(self._column.count() - 1, plot, 1)
+        self.captions.append(caption)
+        self.plots.append(plot)
 
     def _draw(self, place: int, name: str, values: np.ndarray, days: np.ndarray) -> None:
         known = np.isfinite(values)
