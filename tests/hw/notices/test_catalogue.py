@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,12 @@ TELLERS = ("notice", "_of_its_own")
 """What makes a line of a message; the second is the journal's, of what it has to say itself."""
 
 
+@cache
 def calls() -> list[tuple[Path, ast.Call]]:
     """Return every call in the rooms' code, with its file."""
     files = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
     trees = [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in files]
     return [(p, node) for p, tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
-
-
-CALLS = calls()
 
 
 def name_of(call: ast.Call) -> str:
@@ -40,7 +39,7 @@ def literals(node: ast.AST) -> set[str]:
 
 def test_every_message_that_is_told_is_in_the_catalogue_and_no_other() -> None:
     told = {"defect"}
-    for _, call in CALLS:
+    for _, call in calls():
         if name_of(call) in TELLERS and call.args and isinstance(call.args[0], ast.Constant):
             told.add(str(call.args[0].value))
     variable = {"bias.found", "bias.complete", "sync.found", "sync.complete"}
@@ -52,7 +51,7 @@ def test_what_is_more_than_an_event_has_an_id() -> None:
     """A line of a severity beyond info is made by `notice`, or handed on by those who made it."""
     bare = [
         f"{path.relative_to(ROOT)}:{call.lineno}"
-        for path, call in CALLS
+        for path, call in calls()
         if name_of(call) == "JournalLine"
         and any(
             isinstance(a, ast.Constant) and a.value in ("alarm", "warning")

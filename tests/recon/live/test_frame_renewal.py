@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -17,9 +19,13 @@ from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
 
 SYSTEM = ReconSystem.of(load_scanner("bench2"))
-SENSITIVITY = geometric_sensitivity(SYSTEM)
 NOTHING = np.empty(0, COINCIDENCE)
 FRAME_S, EVENTS = 0.2, 10_000
+
+
+@cache
+def sensitivity() -> F4:
+    return geometric_sensitivity(SYSTEM)
 
 
 class HalfOfAll:
@@ -67,7 +73,7 @@ def renewed(imager: LiveImager[CrystalLines], renewal: FrameRenewal) -> list[flo
 
 def test_a_constant_object_stays_constant_when_a_correction_comes_late(records: Records) -> None:
     imager = LiveImager(
-        CrystalLines(SYSTEM), SENSITIVITY, clock=lambda: 0.0, capacity=EVENTS, frame_s=FRAME_S
+        CrystalLines(SYSTEM), sensitivity(), clock=lambda: 0.0, capacity=EVENTS, frame_s=FRAME_S
     )
     renewal = FrameRenewal(imager)
     played(imager, records, 0, EVENTS // 2)
@@ -90,7 +96,7 @@ def test_a_constant_object_stays_constant_when_a_correction_comes_late(records: 
 
 def test_a_frame_whose_events_have_left_stays_as_it_was(records: Records) -> None:
     imager = LiveImager(
-        CrystalLines(SYSTEM), SENSITIVITY, clock=lambda: 0.0, capacity=4500, frame_s=FRAME_S
+        CrystalLines(SYSTEM), sensitivity(), clock=lambda: 0.0, capacity=4500, frame_s=FRAME_S
     )
     played(imager, records, 0, EVENTS)
     before, renewal = levels(imager), FrameRenewal(imager)
@@ -102,7 +108,7 @@ def test_a_frame_whose_events_have_left_stays_as_it_was(records: Records) -> Non
 
 def test_who_joins_late_goes_on_with_the_frame_that_is_under_way(records: Records) -> None:
     imager = LiveImager(
-        CrystalLines(SYSTEM), SENSITIVITY, clock=lambda: 0.0, capacity=EVENTS, frame_s=FRAME_S
+        CrystalLines(SYSTEM), sensitivity(), clock=lambda: 0.0, capacity=EVENTS, frame_s=FRAME_S
     )
     first = int(np.searchsorted(records["time_ps"], 2.5 * FRAME_S * 1e12))
     imager.begin_at(int(records["time_ps"][first]), missed=first)

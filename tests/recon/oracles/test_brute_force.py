@@ -9,6 +9,7 @@ the planes of voxel centres.
 from __future__ import annotations
 
 import itertools
+from functools import cache
 
 import numpy as np
 import pytest
@@ -74,9 +75,22 @@ def blob() -> Array:
 
 
 LORS = all_pairs()
-MATRIX = walked_matrix(LORS)
-COUNTS = np.random.default_rng(2).poisson(MATRIX @ blob().reshape(-1) + BACKGROUND)
-EXPOSURE = Projector(GRID).back(np.ones(len(LORS), np.float32), LORS)
+
+
+@cache
+def matrix() -> Array:
+    """Return the walked matrix of all pairs."""
+    return walked_matrix(LORS)
+
+
+@cache
+def counts() -> Array:
+    return np.random.default_rng(2).poisson(matrix() @ blob().reshape(-1) + BACKGROUND)
+
+
+@cache
+def exposure() -> Array:
+    return Projector(GRID).back(np.ones(len(LORS), np.float32), LORS)
 
 
 def binned(values: Array, addend: float = 0.0) -> EventList:
@@ -87,20 +101,20 @@ def binned(values: Array, addend: float = 0.0) -> EventList:
 
 def listed(addend: float = 0.0) -> EventList:
     """Return every count as an event of its own, in random order."""
-    written_out = np.repeat(np.arange(len(LORS)), COUNTS)
+    written_out = np.repeat(np.arange(len(LORS)), counts())
     order = np.random.default_rng(3).permutation(written_out)
     return binned(np.ones(len(LORS)), addend).take(order)
 
 
 def mlem(events: EventList, iterations: int = 12, **plan: object) -> OsemResult:
     settings = {"iterations": iterations, "subsets": 1, **plan}
-    return osem(Projector(GRID), events, EXPOSURE, EVERYWHERE, **settings)
+    return osem(Projector(GRID), events, exposure(), EVERYWHERE, **settings)
 
 
 def test_projections_of_a_smooth_image_agree() -> None:
     """Joseph's is a trapezoidal rule: it errs by the curvature over a plane, (3/5)²/12 = 3 %,
     where the line is shortest; the sum over a whole line errs far less."""
-    walked = MATRIX @ blob().reshape(-1)
+    walked = matrix() @ blob().reshape(-1)
     ours = Projector(GRID).forward(blob().astype(np.float32), LORS)
     assert np.linalg.norm(ours - walked) / np.linalg.norm(walked) < 0.01
     assert ours.sum(dtype=np.float64) == pytest.approx(walked.sum(), rel=2e-3)
@@ -108,13 +122,13 @@ def test_projections_of_a_smooth_image_agree() -> None:
 
 def test_mlem_iterates_agree_with_the_walked_matrix() -> None:
     """Noise-free data of the walked matrix; the oracle iterates with it, ours with Joseph's."""
-    expected = MATRIX @ blob().reshape(-1) + BACKGROUND
-    sensitivity = MATRIX.sum(axis=0)
-    image = np.full(MATRIX.shape[1], expected.sum() / sensitivity.sum())
+    expected = matrix() @ blob().reshape(-1) + BACKGROUND
+    sensitivity = matrix().sum(axis=0)
+    image = np.full(matrix().shape[1], expected.sum() / sensitivity.sum())
     start = image.reshape(GRID.shape).astype(np.float32)
     seen = np.where(sensitivity > 0, sensitivity, np.inf)
     for _ in range(12):
-        image *= MATRIX.T @ (expected / (MATRIX @ image + BACKGROUND)) / seen
+        image *= matrix().T @ (expected / (matrix() @ image + BACKGROUND)) / seen
     ours = mlem(binned(expected, BACKGROUND), initial=start).image.reshape(-1)
     # the projections differ by 1 % (above); the inverse amplifies what differs in detail
     assert np.linalg.norm(ours - image) / np.linalg.norm(image) < 0.05
@@ -131,13 +145,13 @@ def test_time_of_flight_agrees_in_projections_and_iterates() -> None:
     projected = Projector(GRID, tof=tof).forward(blob().astype(np.float32), lors)
     # as without TOF, on the shorter piece of line that the kernel leaves
     assert np.linalg.norm(projected - walked) / np.linalg.norm(walked) < 0.015
-    start = np.where(EXPOSURE > 0, np.float32(1.0), np.float32(0.0))
+    start = np.where(exposure() > 0, np.float32(1.0), np.float32(0.0))
     image = start.reshape(-1).astype(np.float64)
-    seen = np.where(EXPOSURE > 0, EXPOSURE, np.inf).reshape(-1)
+    seen = np.where(exposure() > 0, exposure(), np.inf).reshape(-1)
     for _ in range(3):
         image *= matrix.T @ (1 / (matrix @ image)) / seen
     ours = osem(
-        Projector(GRID, tof=tof), EventList.plain(lors), EXPOSURE, EVERYWHERE,
+        Projector(GRID, tof=tof), EventList.plain(lors), exposure(), EVERYWHERE,
         iterations=3, subsets=1, initial=start,
     ).image.reshape(-1)  # fmt: skip
     # 300 single events in 720 voxels: each voxel's value hangs on a few elements, which differ more
@@ -148,7 +162,7 @@ def test_time_of_flight_agrees_in_projections_and_iterates() -> None:
 @pytest.mark.parametrize("addend", [0.0, BACKGROUND])
 def test_list_mode_equals_binned(addend: float) -> None:
     from_list = mlem(listed(addend)).image
-    from_bins = mlem(binned(COUNTS, addend)).image
+    from_bins = mlem(binned(counts(), addend)).image
     # sums of float32 in another order: 1e-6 a pass
     assert np.abs(from_list - from_bins).max() < 1e-5 * from_bins.max()
 
@@ -158,7 +172,7 @@ def test_counts_are_kept_after_every_update_without_background() -> None:
     for _ in range(6):
         made = mlem(listed(), iterations=1, initial=image)
         image = made.image
-        assert np.vdot(EXPOSURE.astype(np.float64), image) == pytest.approx(made.used, rel=1e-6)
+        assert np.vdot(exposure().astype(np.float64), image) == pytest.approx(made.used, rel=1e-6)
         assert made.expected == pytest.approx([made.used], rel=1e-6)
 
 
@@ -170,11 +184,13 @@ def test_likelihood_never_falls(addend: float) -> None:
 
 def test_the_right_background_gives_the_right_level() -> None:
     """Trues alone are the image; left out, the background is spread over it."""
-    trues = COUNTS.sum() - BACKGROUND * len(LORS)
-    kept = [np.vdot(EXPOSURE.astype(np.float64), mlem(listed(b)).image) for b in (BACKGROUND, 0.0)]
+    trues = counts().sum() - BACKGROUND * len(LORS)
+    kept = [
+        np.vdot(exposure().astype(np.float64), mlem(listed(b)).image) for b in (BACKGROUND, 0.0)
+    ]
     # the background holds √(its counts) of noise beside its own
-    assert kept[0] == pytest.approx(trues, abs=2 * np.sqrt(COUNTS.sum()))
-    assert kept[1] > trues + 4 * np.sqrt(COUNTS.sum())
+    assert kept[0] == pytest.approx(trues, abs=2 * np.sqrt(counts().sum()))
+    assert kept[1] > trues + 4 * np.sqrt(counts().sum())
 
 
 def test_subsets_by_angle_and_in_time_end_near_mlem() -> None:
