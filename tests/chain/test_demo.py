@@ -91,6 +91,7 @@ def test_a_changed_bit_in_the_list_mode_log_is_found(finished, tmp_path):
     assert json.loads(done.stdout.splitlines()[-1])["identical"] is False
 
 
+@pytest.mark.evidence
 def test_the_same_seed_gives_the_same_coincidences_again(finished, tmp_path):
     again = result_of(demo(tmp_path, "--duration", "4", "--seed", "5", "--fast"))
     assert again["hash"] == finished["hash"]

@@ -204,6 +204,7 @@ def test_killing_the_launcher_stops_every_process_and_closes_the_run(tmp_path):
     assert (folder / "summary.json").exists()
 
 
+@pytest.mark.evidence
 def test_an_emulator_killed_in_mid_run_is_started_again_and_takes_part(tmp_path):
     process = demo(tmp_path, "--duration", "15")
     members = wait_for_family(process, "acquire", "imager", "emulate", "console")
@@ -301,6 +302,7 @@ def test_its_final_image_is_that_of_reconstruct(bereaved):
     assert live == pytest.approx(offline, abs=0.01 * float(offline.max()))
 
 
+@pytest.mark.evidence
 def test_faults_done_on_purpose_are_noticed_one_by_one(tmp_path):
     """The emulator tells what it did to its frames; the daq's counters must say the same."""
     faults = ("corrupt", "drop", "duplicate", "reorder", "wrong_version", "truncate")

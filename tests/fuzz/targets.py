@@ -93,7 +93,7 @@ class Target:
 
     corpus: Callable[[], list[bytes]]
     run: Callable[[bytes], object]
-    inputs: int = 700
+    inputs: int = 350
     mend: Mend | None = None
 
 

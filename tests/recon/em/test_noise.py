@@ -37,7 +37,7 @@ def repeats() -> list[OsemResult]:
     return repeated()
 
 
-@pytest.mark.parametrize("fwhm_mm", [0.0, 6.0])
+@pytest.mark.parametrize("fwhm_mm", [pytest.param(0.0, marks=pytest.mark.evidence), 6.0])
 def test_sigma_of_regions_and_voxels_is_what_repeats_show(
     repeats: list[OsemResult], fwhm_mm: float
 ) -> None:

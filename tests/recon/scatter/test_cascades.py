@@ -96,6 +96,7 @@ def test_module_pairs_count_as_a_plain_monte_carlo_has_it(
         assert per_decay[here].sum() == pytest.approx(expected[here].sum(), rel=0.06)
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_gamma_spoils_the_annihilation_photon_that_it_meets_in_a_block(
     system: ReconSystem, source: oracle.Cylinder
