@@ -54,7 +54,7 @@ from hw.wire.protocol import MAX_EVENTS
 
 
 class Pacer:
-    """Paces periods of equal length; the ``first`` one starts when it is created."""
+    """Paces periods of equal length; the ``first`` one starts when it is created, or at ``begin``."""
 
     def __init__(
         self,
@@ -69,7 +69,12 @@ class Pacer:
         self._period_s = period_s
         self._real_time = real_time
         self._clock = clock
-        self._start_s = clock() - first * period_s
+        self._first = first
+        self.begin()
+
+    def begin(self) -> None:
+        """Let the first period begin now."""
+        self._start_s = self._clock() - self._first * self._period_s
 
     def wait_s(self, period: int) -> float:
         """Return the time until this period ends on the wall clock; 0 if it has ended."""
@@ -204,6 +209,8 @@ class EmulatorService:
 
     def _stream(self, run: _Run) -> None:
         for hits in run.faults.stream(run.ahead):
+            if hits.index == 0:  # time begins when the source can send: what it took is no lag
+                run.pacer.begin()
             self._wait_until_due(run, hits.index)
             last = self._ending() or hits.index >= run.last_period
             if not run.send_period(hits, last=last, give_up=self._take_orders):

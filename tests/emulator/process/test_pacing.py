@@ -26,6 +26,17 @@ def test_period_may_leave_only_when_it_has_ended():
     assert pacer.wait_s(0) == pytest.approx(0, abs=1e-12)
 
 
+def test_what_came_before_the_beginning_is_no_lag():
+    clock = Clock()
+    pacer = Pacer(0.005, real_time=True, first=20, clock=clock)
+    clock.now_s += 0.3
+    pacer.begin()
+    assert pacer.wait_s(20) == pytest.approx(0.005)
+    clock.now_s += 0.005
+    pacer.sent(20)
+    assert pacer.max_lag_s == pytest.approx(0, abs=1e-9)
+
+
 def test_late_period_tells_its_lag_and_leaves_at_once():
     clock = Clock()
     pacer = Pacer(0.005, real_time=True, clock=clock)
