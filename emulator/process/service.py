@@ -54,7 +54,7 @@ from hw.wire.protocol import MAX_EVENTS
 
 
 class Pacer:
-    """Paces periods of equal length; the ``first`` one starts when it is created, or at ``begin``."""
+    """Paces periods of equal length; the ``first`` one starts when created, or at ``begin``."""
 
     def __init__(
         self,
