@@ -22,6 +22,8 @@ from hw.messages.pictures import Projections
 from hw.messages.sort_settings import EnergyWindow
 
 ALL_PHOTOPEAKS = mark("all photopeaks")
+SIDE_PX = 210
+"""Of the facts, with the bar by which they scroll."""
 
 
 class ProjectionPanel(PicturePanel):
@@ -51,16 +53,16 @@ class ProjectionPanel(PicturePanel):
         self.body.addLayout(row, 1)
 
     def _side(self) -> QtWidgets.QWidget:
+        """Facts, which scroll on a small screen, and the controls, which never do."""
         side = QtWidgets.QWidget()
-        side.setFixedWidth(200)
+        side.setFixedWidth(SIDE_PX)
         column = QtWidgets.QVBoxLayout(side)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addWidget(self.facts)
-        column.addStretch(1)
+        column.addWidget(scrolling(self.facts), 1)
         column.addWidget(self.bar)
         column.addLayout(self._controls())
-        return scrolling(side)
+        return side
 
     def _controls(self) -> QtWidgets.QLayout:
         self.window_box = QtWidgets.QComboBox()

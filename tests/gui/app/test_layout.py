@@ -31,19 +31,28 @@ SCRIPTS: dict[str, Callable[[], Script]] = {
 }
 
 
+def reached(console: ConsoleWindow) -> dict[str, QtWidgets.QWidget]:
+    """Return what a hand reaches for beside the pictures of the page that is shown."""
+    image, projections, found = console.image, console.projections, {}
+    if console.pages.current == "Live" and image.isVisible():
+        found = {
+            "level": image.level, "window": image.percentile_box, "colours": image.map_box,
+            "add a region": image.regions.add, "size": image.regions.size, "MIP": image.tools.mip,
+            "play frames": image.player.play if image.player.isVisible() else image.level,
+        }  # fmt: skip
+    if projections.isVisible():
+        found |= {
+            "energy window": projections.window_box, "its colours": projections.map_box,
+            "its upper end": projections.percentile_box, "its level": projections.level,
+        }  # fmt: skip
+    return found
+
+
 def scrolled_away(console: ConsoleWindow) -> list[str]:
-    """Return what a hand reaches for on the page of the image, and is not whole in sight."""
-    if console.pages.current != "Live" or not console.image.isVisible():
-        return []
-    image = console.image
-    reached = {
-        "level": image.level, "window": image.percentile_box, "colours": image.map_box,
-        "add a region": image.regions.add, "size": image.regions.size, "MIP": image.tools.mip,
-        "play frames": image.player.play if image.player.isVisible() else image.level,
-    }  # fmt: skip
+    """Return what a hand reaches for, and is not whole in sight."""
     return [
         f"scrolled away: {name}"
-        for name, control in reached.items()
+        for name, control in reached(console).items()
         if control.visibleRegion().boundingRect().height() < control.height()
     ]
 
