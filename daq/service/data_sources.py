@@ -33,6 +33,8 @@ from hw.messages.source import (
     Start,
     Welcome,
 )
+from hw.messages.telemetry import JournalLine
+from hw.notices.catalogue import notice
 from hw.scanner.description import Scanner
 
 LOST_AFTER_S = 3.0
@@ -341,20 +343,19 @@ class Sources:
             words.append("the modules have no detector: start `tomoshibi emulate --hits FOLDER`")
         return words
 
-    def mismatch(self, scanner: Scanner) -> str:
-        """Return why the sources are not this scanner, ready to begin, in words; "" if they are."""
+    def mismatch(self, scanner: Scanner) -> JournalLine | None:
+        """Return why the sources are not this scanner, ready to begin; None if they are."""
         if not self.present:
-            return "no source is attached: start one (`tomoshibi emulate`)"
+            return notice("refused.no_source")
         found = sorted({source.hello.scanner for source in self.present})
         modules = sum(source.hello.modules for source in self.present)
         if found != [scanner.name] or modules != scanner.n_modules:
-            return (
-                f"the sources are {', '.join(found)} with {modules} modules, the run is for "
-                f"{scanner.name} with {scanner.n_modules}: start the source with --preset "
-                f"{scanner.name}, or arm for the other scanner"
-            )
-        not_ready = self.not_ready()
-        return f"not ready: {'; '.join(not_ready)}" if not_ready else ""
+            return notice(
+                "refused.other_scanner", sources=", ".join(found), modules=modules,
+                scanner=scanner.name, wanted=scanner.n_modules,
+            )  # fmt: skip
+        why = "; ".join(self.not_ready())
+        return notice("refused.not_ready", why=why) if why else None
 
     def describe(self) -> str:
         """Return the sources in words."""

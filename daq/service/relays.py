@@ -22,6 +22,7 @@ import msgspec
 from daq.errors import RunError
 from daq.folder.journal import Journal
 from daq.service.data_sources import Sources
+from daq.service.entrance.refusal import Refusal, refused
 from hw.messages.commands import Command, Reply
 from hw.messages.modules import ModuleAction, ModuleAnswer, ModuleOrder
 from hw.messages.source import FaultAnswer, FaultOrder, Hello
@@ -55,8 +56,6 @@ class OrderRelay(ABC, Generic[Order, Answer]):
     answer_kind: type[Answer]
     answer_s = 5.0
     all_must_answer = True
-    silence = "the source did not answer"
-    nobody = "no source is attached"
     obeyed = ""
 
     def __init__(
@@ -85,6 +84,14 @@ class OrderRelay(ABC, Generic[Order, Answer]):
         """Whether a source can obey."""
 
     @abstractmethod
+    def _nobody(self) -> JournalLine:
+        """Return that no source can obey, and what helps."""
+
+    @abstractmethod
+    def _silence(self, answered: int, asked: int) -> JournalLine:
+        """Return that so many of the sources have answered in time."""
+
+    @abstractmethod
     def _result(self, answers: list[Answer]) -> dict[str, Any]:
         """Return the result for the client from the answers."""
 
@@ -102,7 +109,7 @@ class OrderRelay(ABC, Generic[Order, Answer]):
         self._orders += 1
         sources = self._sources.send_all(order, to=self._concerns)
         if not sources:
-            raise RunError(self.nobody)
+            raise Refusal(self._nobody())
         until_s = self._clock() + self.answer_s
         self._waiting[order.id] = Waiting(identity, command.id, order, sources, until_s)
 
@@ -122,15 +129,12 @@ class OrderRelay(ABC, Generic[Order, Answer]):
             if waiting.answers and not self.all_must_answer:
                 self._finish(waiting)
             else:
-                of = (
-                    f" ({len(waiting.answers)} of {waiting.sources} did)" if waiting.answers else ""
-                )
-                self._refuse(waiting, f"{self.silence} within {self.answer_s:g} s{of}")
+                self._refuse(waiting, self._silence(len(waiting.answers), waiting.sources))
 
     def _finish(self, waiting: Waiting[Order, Answer]) -> None:
-        refused = [answer.reason for answer in waiting.answers if not answer.accepted]
-        if len(refused) == len(waiting.answers):
-            self._refuse(waiting, refused[0])
+        reasons = [answer.reason for answer in waiting.answers if not answer.accepted]
+        if len(reasons) == len(waiting.answers):
+            self._refuse(waiting, reasons[0])
             return
         silent = waiting.sources - len(waiting.answers)
         words = f"; {silent} of {waiting.sources} sources did not answer" if silent else ""
@@ -138,9 +142,10 @@ class OrderRelay(ABC, Generic[Order, Answer]):
         result = self._result(waiting.answers)
         self._reply(waiting.identity, Reply(id=waiting.command, status="done", result=result))
 
-    def _refuse(self, waiting: Waiting[Order, Answer], words: str) -> None:
-        self._tell("warning", waiting, f" refused: {words}")
-        self._reply(waiting.identity, Reply(id=waiting.command, status="failed", reason=words))
+    def _refuse(self, waiting: Waiting[Order, Answer], why: str | JournalLine) -> None:
+        error = Refusal(why) if isinstance(why, JournalLine) else RunError(why)
+        self._tell("warning", waiting, f" refused: {error}")
+        self._reply(waiting.identity, refused(waiting.command, error))
 
     def _tell(self, severity: Severity, waiting: Waiting[Order, Answer], became: str) -> None:
         words = self._words(waiting.order)
@@ -161,11 +166,14 @@ class ModuleRelay(OrderRelay[ModuleOrder, ModuleAnswer]):
 
     answer_kind = ModuleAnswer
     answer_s = 10.0
-    silence = "the link process did not answer (is it alive, and are the modules?)"
-    nobody = (
-        "no modules with firmware are attached: start `tomoshibi link`, or "
-        "`tomoshibi demo --firmware native`"
-    )
+
+    def _nobody(self) -> JournalLine:
+        return notice("refused.no_modules")
+
+    def _silence(self, answered: int, asked: int) -> JournalLine:
+        return notice(
+            "refused.link_silent", answered=answered, asked=asked, seconds=f"{self.answer_s:g}"
+        )
 
     def _read(self, number: int, args: dict[str, Any]) -> ModuleOrder:
         if args.get("action") not in ACTIONS:
@@ -203,9 +211,15 @@ class FaultRelay(OrderRelay[FaultOrder, FaultAnswer]):
 
     answer_kind = FaultAnswer
     all_must_answer = False
-    silence = "the source did not answer (is it alive, and an emulator?)"
-    nobody = "no source is attached: start one (`tomoshibi emulate`), then set faults"
     obeyed = ", on purpose"
+
+    def _nobody(self) -> JournalLine:
+        return notice("refused.no_source")
+
+    def _silence(self, answered: int, asked: int) -> JournalLine:
+        return notice(
+            "refused.source_silent", answered=answered, asked=asked, seconds=f"{self.answer_s:g}"
+        )
 
     def _read(self, number: int, args: dict[str, Any]) -> FaultOrder:
         action = args.get("action")

@@ -35,6 +35,7 @@ from daq.path.run_summary import UNSORTED
 from daq.path.wall_clock import WallClock
 from daq.service.closing import Closing
 from daq.service.data_sources import Source, Sources
+from daq.service.entrance.refusal import Refusal
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink, has_image
 from daq.service.manifest_maker import ManifestMaker
@@ -143,7 +144,7 @@ class RunLife(RunStates):
 
     def _open_run(self) -> Run:
         if self.run is None:
-            raise RunError("there is no run: arm one first")
+            raise Refusal(notice("refused.no_run"))
         return self.run
 
     # --- idle or closed → armed → running -----------------------------------------------------
@@ -165,12 +166,14 @@ class RunLife(RunStates):
         self.require("idle", "closed")
         config = config or self.template
         if config is None:
-            raise RunError("arm: no configuration was given and the daq was started without one")
+            raise Refusal(notice("refused.no_configuration"))
         self.watch_disk()
         if self.disk_free < self._min_free_bytes:
-            raise StorageError(
-                f"only {self.disk_free / 2**20:.0f} MiB free in {self.runs_root}, a run needs "
-                f"{self._min_free_bytes / 2**20:.0f}: free some or choose another --runs folder"
+            free_MiB, least_MiB = self.disk_free // 2**20, self._min_free_bytes // 2**20
+            raise Refusal(
+                notice(
+                    "refused.disk", free_MiB=free_MiB, least_MiB=least_MiB, folder=self.runs_root
+                )
             )
         run = self.run = self._opener.new(of_its_tracer(config, study), identity, study)
         if not aside:
@@ -204,7 +207,7 @@ class RunLife(RunStates):
             serial=sources.serial,
             sources=sources.describe(),
             modules_live=sources.modules_live(),
-            mismatch=sources.mismatch(template.scanner()) if template else "",
+            mismatch=sources.mismatch(template.scanner()) if template else None,
             imager=self._imager.present,
             disk_free=self.disk_free,
             least_free=self._min_free_bytes,
@@ -217,7 +220,7 @@ class RunLife(RunStates):
         self.require("armed")
         run = self._open_run()
         if why := self._sources.mismatch(run.scanner):
-            raise RunError(why)
+            raise Refusal(why)
         run = self.run = self._opener.for_this_source(run)
         self._lost.clear()
         run.start()

@@ -9,8 +9,11 @@ first reason until reset
 
 from __future__ import annotations
 
-from daq.errors import RunError
+from collections.abc import Callable
+
+from daq.service.entrance.refusal import Refusal
 from hw.messages.telemetry import JournalLine, RunState
+from hw.notices.catalogue import notice
 
 TRANSITIONS: dict[RunState, tuple[RunState, ...]] = {
     "idle": ("armed", "error"),
@@ -20,14 +23,15 @@ TRANSITIONS: dict[RunState, tuple[RunState, ...]] = {
     "closed": ("armed", "idle", "error"),
     "error": ("idle",),
 }
-_REMEDY: dict[RunState, str] = {
-    "idle": "arm a run first",
-    "armed": "start the run, or reset it",
-    "running": "stop the run first",
-    "stopping": "the run is being closed, wait a moment",
-    "closed": "arm a new run",
-    "error": "read the reason, then reset",
+_REFUSED: dict[RunState, Callable[[str], JournalLine]] = {
+    "idle": lambda _: notice("refused.idle"),
+    "armed": lambda _: notice("refused.armed"),
+    "running": lambda _: notice("refused.running"),
+    "stopping": lambda _: notice("refused.stopping"),
+    "closed": lambda _: notice("refused.closed"),
+    "error": lambda why: notice("refused.error", why=why),
 }
+"""What is wrong with a command in each state, and what helps; of the state's reason."""
 
 
 class RunStates:
@@ -42,12 +46,9 @@ class RunStates:
         self.told: JournalLine | None = None
 
     def enter(self, state: RunState, why: str | JournalLine = "") -> None:
-        """Go to ``state``; raises RunError, naming the remedy, if that is not allowed."""
+        """Go to ``state``; raises Refusal, naming the remedy, if that is not allowed."""
         if state not in TRANSITIONS[self.state]:
-            raise RunError(
-                f"cannot go from {self.state} to {state}: {_REMEDY[self.state]}"
-                + (f" ({self.reason})" if self.reason else "")
-            )
+            raise Refusal(_REFUSED[self.state](self.reason))
         self.state = state
         self._give(why)
 
@@ -61,9 +62,9 @@ class RunStates:
             self._give(why)
 
     def require(self, *states: RunState) -> None:
-        """Raise RunError unless the state is one of ``states``."""
+        """Raise Refusal unless the state is one of ``states``."""
         if self.state not in states:
-            raise RunError(f"the run is {self.state}: {_REMEDY[self.state]}")
+            raise Refusal(_REFUSED[self.state](self.reason))
 
     def latch(self, reason: str) -> None:
         """Enter the error state from any other; the first reason is kept."""

@@ -28,6 +28,7 @@ from daq.service.entrance.control_desk import ControlDesk
 from daq.service.entrance.control_lease import ControlLease
 from daq.service.entrance.door import Door
 from daq.service.entrance.given_paths import GivenPaths
+from daq.service.entrance.refusal import Refusal, refused
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink
 from daq.service.left_over import LeftOver
@@ -273,7 +274,8 @@ class DaqService:
     def _missing(self) -> str:
         """Return what the template's run still waits for, in words; "" for nothing."""
         template = self.life.template
-        return "" if template is None else self.sources.mismatch(template.scanner())
+        why = None if template is None else self.sources.mismatch(template.scanner())
+        return why.text if why else ""
 
     # --- data and sources ---------------------------------------------------------------------
 
@@ -422,15 +424,14 @@ class DaqService:
     # --- commands -----------------------------------------------------------------------------
 
     def _obey(self, identity: bytes, command: Command) -> Reply:
-        refused = self._door.admit(identity, command)
-        if refused:
-            return Reply(id=command.id, status="failed", reason=refused)
+        if shut := self._door.admit(identity, command):
+            return Reply(id=command.id, status="failed", reason=shut)
         try:
             if command.name == "control":
                 share = self._lease.act(self._door.key_of(identity), command)
                 return Reply(id=command.id, status="done", result=share)
             if why := self._lease.why_not(self._door.key_of(identity), command):
-                raise RunError(why)
+                raise Refusal(why)
             if command.name in self._relays:
                 self._relays[command.name].order(identity, command)
                 return Reply(id=command.id, status="accepted")
@@ -438,7 +439,7 @@ class DaqService:
         except (DaqError, SettingsError, ValueError) as error:
             line = notice("command.refused", command=command.name, why=error)
             self.life.journal.tell(line, kind="command refused", burst=REFUSALS)
-            return Reply(id=command.id, status="failed", reason=str(error))
+            return refused(command.id, error)
         except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
             line = notice("defect", where=f"internal error in {command.name}", error=repr(error))
             self.life.journal.tell(line, kind=f"internal error in {command.name}")
@@ -490,7 +491,7 @@ class DaqService:
     def _regions(self, command: Command) -> dict[str, Any]:
         run = self.life.run
         if run is None:
-            raise RunError("regions are kept with a run: arm one first")
+            raise Refusal(notice("refused.no_run"))
         return {"regions": keep_regions(run.folder, command.args)}
 
     def _mark(self, command: Command) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from daq.client.client import ClientError, ControlClient
+from gui.kit.told import told
 from gui.kit.words import tr
 from hw.messages.base import MessageError
 from hw.messages.commands import Reply
@@ -243,12 +244,13 @@ class CommandDesk:
             else:
                 self._say(tr("✓ {name}: done", name=command.name), "info")
         elif reply.status == "failed":
-            command.outcome, command.reason = "failed", reply.reason
+            why = told(reply.reason_id, reply.reason_values, reply.reason)
+            command.outcome, command.reason = "failed", why
             self._say(
                 tr(
                     "✗ {name} refused: {value}",
                     name=command.name,
-                    value=reply.reason or tr("no reason given"),
+                    value=why or tr("no reason given"),
                 ),
                 "alarm",
             )

@@ -35,9 +35,15 @@ class Command(Message):
 
 
 class Reply(Message):
-    """Daq to client: ``accepted`` first for slow commands, then done or failed."""
+    """Daq to client: ``accepted`` first for slow commands, then done or failed.
+
+    reason : why it failed, in English; ``reason_id`` and ``reason_values`` as ``id`` and ``values``
+        of JournalLine, "" where it is no message of the catalogue
+    """
 
     id: int
     status: Literal["accepted", "done", "failed"]
     reason: str = ""
+    reason_id: str = ""
+    reason_values: dict[str, str] = {}
     result: dict[str, Any] = {}

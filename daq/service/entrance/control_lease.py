@@ -21,7 +21,9 @@ from typing import Any, Literal
 from daq.errors import RunError
 from daq.folder.journal import Journal
 from daq.service.entrance.door import makes_safer
+from daq.service.entrance.refusal import Refusal
 from hw.messages.commands import Command
+from hw.messages.telemetry import JournalLine
 from hw.notices.catalogue import notice
 
 LEASE_S = 4.0
@@ -75,22 +77,22 @@ class ControlLease:
             self._say("warning", f"{self.holder} has fallen silent: nobody has control")
             self._holder = None
 
-    def why_not(self, key: str, command: Command) -> str:
-        """Return why a command is refused, "" if it is not; the first to command takes control.
+    def why_not(self, key: str, command: Command) -> JournalLine | None:
+        """Return why a command is refused, None if it is not; the first to command takes control.
 
         key : name of the client's key
         """
         if command.name not in CHANGING or makes_safer(command):
-            return ""
+            return None
         self.look()
         if self._holder is None:
             if command.client:
                 self._hand_to(Holder(key, command.client, self._clock()))
-            return ""
+            return None
         if self._holder.is_who(key, command.client):
             self._holder.heard_s = self._clock()
-            return ""
-        return f"{self.holder} has control: ask for it, or take it over, in the console's run bar"
+            return None
+        return notice("refused.control", holder=self.holder)
 
     def act(self, key: str, command: Command) -> dict[str, Any]:
         """Keep, ask for, give or take over control; return who has it now.
@@ -128,7 +130,7 @@ class ControlLease:
         if self._holder is None:
             return  # its lease has ended meanwhile: a busy machine, a slow answer
         if not self._holder.is_who(who.key, who.name):
-            raise RunError(f"control: it is not yours to give: {self.holder} has it")
+            raise Refusal(notice("refused.not_yours", holder=self.holder))
         self._holder = None
         if self._asking is not None:
             self._hand_to(self._asking, words=f"given by {who.name} to {self.asking}")

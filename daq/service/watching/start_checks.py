@@ -36,7 +36,7 @@ class Facts:
     """What the checks are based on.
 
     template : what the next Arm would repeat, None where nothing is known
-    mismatch : why the sources are not the run's, in words; "" if they are
+    mismatch : why the sources are not the run's, None if they are
     modules_live : that could measure
     bytes_per_s : what the last run took, 0 if there was none
     runs : their folder, in which the QCs are, too; None where it is not known
@@ -45,7 +45,7 @@ class Facts:
     template: RunConfig | None
     serial: str
     sources: str
-    mismatch: str
+    mismatch: JournalLine | None
     imager: bool
     disk_free: int
     least_free: int
@@ -111,8 +111,8 @@ def _changed(folder: Path) -> float:
 
 
 def _source(facts: Facts) -> StartCheck:
-    if facts.mismatch:
-        return StartCheck(name="source", state="stops", words=facts.mismatch)
+    if facts.mismatch is not None:
+        return _check("source", "stops", facts.mismatch)
     return _check("source", "ok", notice("check.source", sources=facts.sources))
 
 

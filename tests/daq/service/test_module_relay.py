@@ -14,6 +14,7 @@ from daq.service.relays import FaultRelay, ModuleRelay
 from hw.messages.commands import Command, Reply
 from hw.messages.modules import ModuleAnswer, ModuleOrder
 from hw.messages.source import FaultAnswer, FaultOrder, Hello, SourceReport
+from hw.notices.catalogue import words_of
 
 EMULATOR = Hello(kind="emulator", scanner="bench2", modules=0)
 LINK = Hello(kind="firmware", scanner="bench2", modules=2)
@@ -105,8 +106,9 @@ def test_a_module_order_that_one_of_two_may_not_have_heard_fails() -> None:
     stage.modules.poll()
     (reply,) = stage.replies
     assert reply.status == "failed"
-    assert "did not answer" in reply.reason
-    assert reply.reason.endswith("within 10 s (1 of 2 did)")
+    assert "did not answer within 10 s (1 of 2 did)" in reply.reason
+    assert reply.reason_id == "refused.link_silent"
+    assert words_of(reply.reason_id, reply.reason_values) == reply.reason
 
 
 def test_a_refused_order_fails_with_the_modules_words():

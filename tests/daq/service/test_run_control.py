@@ -22,6 +22,7 @@ from daq.service.closing import (
     SILENCE_S,
     Closing,
 )
+from daq.service.entrance.refusal import Refusal
 from daq.service.run import Run
 from daq.service.run_life import RunLife
 from daq.service.run_states import TRANSITIONS
@@ -52,8 +53,10 @@ def test_only_the_drawn_transitions_are_possible(begin, end) -> None:
         life.enter(end, "why")
         assert (life.state, life.reason) == (end, "why")
     else:
-        with pytest.raises(RunError, match=f"from {begin} to {end}: .* \\(because\\)"):
+        with pytest.raises(Refusal) as refused:
             life.enter(end)
+        assert refused.value.told.id == f"refused.{begin}"
+        assert ("(because)" in str(refused.value)) == (begin == "error")
         assert (life.state, life.reason) == (begin, "because")
 
 

@@ -14,7 +14,7 @@ from daq.folder.quality.qc_result import QcPart, QcResult, new_qc, write_qc
 from daq.folder.run_config import FACTORY, RunConfig, default_settings
 from daq.service.watching.start_checks import STALE_DAYS, Facts, StartChecks
 from hw.messages.telemetry import StartCheck
-from hw.notices.catalogue import words_of
+from hw.notices.catalogue import notice, words_of
 from hw.scanner.judged_figure import Figure
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from hw.scanner.serial import factory_calibration
@@ -24,8 +24,8 @@ BENCH = scanner_to_toml_text("bench2")
 SETTINGS = default_settings(load_scanner("bench2"))
 TEMPLATE = RunConfig(scanner_toml=BENCH, settings=SETTINGS, calibration=FACTORY)
 GOOD = Facts(
-    template=TEMPLATE, serial="bench2-0001", sources="emulator (bench2)", mismatch="", imager=True,
-    disk_free=80 * GB, least_free=GB // 4, bytes_per_s=2e6, modules_live=2,
+    template=TEMPLATE, serial="bench2-0001", sources="emulator (bench2)", mismatch=None,
+    imager=True, disk_free=80 * GB, least_free=GB // 4, bytes_per_s=2e6, modules_live=2,
 )  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def test_where_all_is_well_it_is_said_of_each() -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "state", "words"),
     [
-        ("source", {"mismatch": "no source is attached"}, "stops", "no source"),
+        ("source", {"mismatch": notice("refused.no_source")}, "stops", "no source"),
         ("modules", {"modules_live": 1}, "warning", "1 of 2 live"),
         ("imager", {"imager": False}, "warning", "tomoshibi imager"),
         ("disk", {"disk_free": GB // 10}, "stops", "a run needs 0.25: make room"),

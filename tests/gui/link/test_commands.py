@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from gui.kit.words import speak
 from gui.link.command_desk import ALLOWED, CommandDesk
 from hw.messages.endpoints import Endpoints
+from hw.notices.catalogue import notice
 from rigs.gui.feeder import Feeder, Script
 
 pytestmark = pytest.mark.gui
@@ -65,6 +67,20 @@ def test_a_refusal_shows_the_daqs_reason(endpoints: Endpoints) -> None:
         poll_until(desk, lambda: not desk.pending)
         assert desk.notice.text == "✗ start refused: no source is attached"
         assert desk.notice.severity == "alarm"
+        desk.close()
+
+
+def test_a_refusal_by_id_is_said_in_the_language_that_is_spoken(endpoints: Endpoints) -> None:
+    why = notice("refused.control", holder="desk 2")
+    with Feeder(endpoints, Script(refuse=why)):
+        speak("ja")
+        try:
+            desk = CommandDesk(endpoints)
+            desk.send("start")
+            poll_until(desk, lambda: not desk.pending)
+        finally:
+            speak("en")
+        assert "desk 2 が操作権を持っています" in desk.notice.text
         desk.close()
 
 

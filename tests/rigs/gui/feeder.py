@@ -24,7 +24,14 @@ from hw.messages.patient_position import UNKNOWN, PatientPosition
 from hw.messages.pictures import DynamicFrame, ImageMessage, Projections
 from hw.messages.scan_protocol import RunUntil
 from hw.messages.sort_settings import EnergyWindow, SortSettings
-from hw.messages.telemetry import Alarm, Interruption, JournalEntry, StartCheck, Telemetry
+from hw.messages.telemetry import (
+    Alarm,
+    Interruption,
+    JournalEntry,
+    JournalLine,
+    StartCheck,
+    Telemetry,
+)
 from hw.physics.energy_windows import spect_windows
 
 RINGS, SECTORS = 3, 16
@@ -45,6 +52,16 @@ SPECT = SortSettings(
         EnergyWindow(name="front", lld_keV=400, uld_keV=600, kind="coincidence", modules=(0, 1)),
     ),
 )
+
+
+def refused(command: int, why: str | JournalLine) -> Reply:
+    """Return a refusal in words, or by a message of the catalogue."""
+    line = why if isinstance(why, JournalLine) else JournalLine("info", why)
+    return Reply(
+        id=command, status="failed", reason=line.text, reason_id=line.id, reason_values=line.values
+    )
+
+
 NEXT_STATE = {"arm": "armed", "start": "running", "stop": "closed", "reset": "idle"}
 
 
@@ -73,7 +90,7 @@ class Script:
     silent: bool = False
     no_images: bool = False
     answers: bool = True
-    refuse: str = ""
+    refuse: str | JournalLine = ""
     final: bool = False
     fraction_used: float = 1.0
     disk_free_GB: float = 214.0
@@ -211,7 +228,7 @@ class Feeder:
             if not self.script.answers:
                 continue
             if self.script.refuse:
-                reply = Reply(id=command.id, status="failed", reason=self.script.refuse)
+                reply = refused(command.id, self.script.refuse)
             else:
                 self.script.state = NEXT_STATE.get(command.name, self.script.state)
                 reply = Reply(id=command.id, status="done")

@@ -15,7 +15,7 @@ from daq.errors import RunError
 from daq.folder.journal import Journal
 from daq.service.entrance.command_journal import NAME
 from daq.service.entrance.control_lease import CHANGING, LEASE_S, ControlLease
-from hw.messages.commands import Command
+from hw.messages.commands import Command, Reply
 from rigs.acquisition_process import wait_until
 from rigs.daq_in_thread import DaqInThread
 
@@ -32,7 +32,9 @@ class Stage:
         self.lease = ControlLease(self.journal, clock=lambda: self.now_s)
 
     def orders(self, client: str, name: str = "stop", *, key: str = KEY, **args: Any) -> str:
-        return self.lease.why_not(key, Command(id=1, name=name, client=client, args=args))  # type: ignore[arg-type]
+        command = Command(id=1, name=name, client=client, args=args)  # type: ignore[arg-type]
+        why = self.lease.why_not(key, command)
+        return why.text if why else ""
 
     def does(self, client: str, action: str, *, key: str = KEY) -> dict[str, Any]:
         command = Command(id=1, name="control", client=client, args={"action": action})
@@ -180,6 +182,12 @@ def test_two_consoles_at_a_real_daq(daq: DaqInThread, tmp_path: Path) -> None:
         first.call("arm")
         with pytest.raises(ClientError, match="reset: first has control: ask for it"):
             second.call("reset")
+        replies: list[Reply] = []
+        second.send("reset")
+        wait_until(lambda: bool(replies) or replies.extend(second.poll()), "the refusal")
+        assert (replies[0].reason_id, replies[0].reason_values) == (
+            "refused.control", {"holder": "first"},
+        )  # fmt: skip
         with pytest.raises(ClientError, match="reset: first has control"):
             daq.control.call("reset")  # a tool that does not say who it is
         with pytest.raises(ClientError) as refused:
