@@ -4,8 +4,8 @@ petsird  one file: scanner, prompts, delayeds. No times of events, only of time 
          Read by STIR, YRT-PET and the petsird packages, and back by `tomoshibi import petsird`.
 castor   NAME.Cdh and NAME.Cdf (prompts), with the scanner as PET_TOMOSHIBI_….hscan and .lut, which
          go to CASToR's folder config/scanner. Corrections can be stored with every event.
-safir    STIR's SAFIR format: NAME.clm.safir (prompts, delayeds), crystal map, template, .par for
-         STIR's lm_to_projdata. No time of flight.
+safir    STIR's SAFIR format: NAME.clm.safir (prompts, delayeds), crystal map, template, .par of the
+         list, NAME_lm_to_projdata.par for STIR's lm_to_projdata. No time of flight.
 
 With --image NAME (live, live_unfiltered, bsrem, …) the image that the run holds is written as
 nifti, dicom or interfile: not made anew, so that a viewer shows what the console showed.
@@ -56,7 +56,7 @@ examples:
   tomoshibi export RUN --format petsird --block-ms 10 --energy-bins 5 --output brain.petsird
   tomoshibi export RUN --format castor --corrections attenuation,randoms --output brain.Cdh
   tomoshibi export last --image live --format dicom
-  tomoshibi export RUN --format safir && lm_to_projdata …     (STIR)
+  tomoshibi export RUN --format safir    (then, in its folder, STIR's lm_to_projdata)
 """
 
 

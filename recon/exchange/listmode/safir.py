@@ -31,6 +31,7 @@ from recon.exchange.event_parts import Part, intervals
 MAGIC = b"MUPET CListModeData"
 HEADER_BYTES = 32
 MOST_RINGS, MOST_DETECTORS, MOST_LAYERS = 256, 65536, 16
+ENDINGS = ("_crystals.txt", "_template.hs", "_template.s", ".par", "_lm_to_projdata.par")
 STEP_PS = 1_000_000_000
 TIME_BIT = np.uint64(1 << 63)
 RANDOM_BIT = np.uint64(1 << 62)
@@ -67,7 +68,8 @@ def write_safir(
     scanner: Scanner,
     geometry: Geometry,
 ) -> list[Path]:
-    """Write ``path`` (.clm.safir), crystal map, projection template (.hs) and .par; return them.
+    """Write ``path`` (.clm.safir), crystal map, projection template (.hs with its .s), .par of the
+    list and .par of lm_to_projdata; return them.
 
     Parameters
     ----------
@@ -80,20 +82,22 @@ def write_safir(
     """
     _check_fits(scanner)
     stem = path.name.removesuffix(".safir").removesuffix(".clm")
-    crystal_map, template, par = (
-        path.with_name(f"{stem}{end}") for end in ("_crystals.txt", "_template.hs", ".par")
-    )
+    crystal_map, template, empty, par, job = (path.with_name(f"{stem}{end}") for end in ENDINGS)
     with whole_file(path) as file:
         file.write(MAGIC.ljust(HEADER_BYTES, b"\0"))
         for interval in intervals(parts, step_ps=STEP_PS):
             file.write(_timed(interval.prompts, interval.delayeds, scanner).data)
     with whole_file(crystal_map) as file:
         file.write(_map_text(scanner, geometry).encode())
+    with whole_file(empty):
+        pass  # STIR opens what the template names, and reads none of it
     with whole_file(template) as file:
-        file.write(_template(scanner, crystal_map.name, stem).encode())
+        file.write(_template(scanner, crystal_map.name, empty.name).encode())
     with whole_file(par) as file:
         file.write(_par(path.name, crystal_map.name, template.name).encode())
-    return [path, crystal_map, template, par]
+    with whole_file(job) as file:
+        file.write(_job(par.name, template.name, f"{stem}_sinograms").encode())
+    return [path, crystal_map, template, empty, par, job]
 
 
 def _check_fits(scanner: Scanner) -> None:
@@ -138,7 +142,7 @@ def _map_text(scanner: Scanner, geometry: Geometry) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _template(scanner: Scanner, crystal_map: str, stem: str) -> str:
+def _template(scanner: Scanner, crystal_map: str, data: str) -> str:
     """Return a projection data template of the scanner in STIR's "Generic" geometry."""
     module, ring = scanner.module, scanner.ring
     rings = ring.n_rings * module.n_v
@@ -151,7 +155,7 @@ def _template(scanner: Scanner, crystal_map: str, stem: str) -> str:
     return f"""\
 !INTERFILE  :=
 !imaging modality := PT
-name of data file := {stem}.s
+name of data file := {data}
 originating system := {scanner.name}
 !version of keys := STIR4.0
 !GENERAL DATA :=
@@ -219,4 +223,20 @@ CListModeDataSAFIR Parameters:=
   crystal map filename:= {crystal_map}
   template projection data filename:= {template}
 END CListModeDataSAFIR Parameters:=
+"""
+
+
+def _job(par: str, template: str, made: str) -> str:
+    """Return what STIR's lm_to_projdata is to do: all prompts, unless told otherwise."""
+    return f"""\
+lm_to_projdata Parameters:=
+  input file := {par}
+  output filename prefix := {made}
+  template_projdata := {template}
+  maximum absolute segment number to process := -1
+  num_events_to_store := 2000000000
+  store prompts := 1
+  store delayeds := 0
+  num_segments_in_memory := -1
+End :=
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -63,13 +64,23 @@ def test_detectors_run_around_and_rings_along_z() -> None:
     assert np.all(np.diff(angle) > 0)
 
 
-def test_template_names_what_lies_beside_it(tmp_path: Path) -> None:
-    path, crystal_map, template, par = written(tmp_path)
+def test_all_that_the_texts_name_lies_beside_them(tmp_path: Path) -> None:
+    """STIR opens the template's data file, though it reads nothing of it: in its own example
+    (SAFIR_genericScanner/muppet.s) that is empty."""
+    path, crystal_map, template, empty, par, job = written(tmp_path)
     text = template.read_text()
     assert f"Name of crystal map := {crystal_map.name}" in text
     assert "Number of rings := 8" in text and "Number of detectors per ring := 16" in text
     assert "Generic" in text and text.startswith("!INTERFILE")
-    assert all(p.name in par.read_text() for p in (path, crystal_map, template))
+    named = {
+        name
+        for one in (template, par, job)
+        for name in re.findall(r"(?:file\w*|map|template_projdata) ?:= ?(\S+)", one.read_text())
+    }
+    assert named == {one.name for one in (path, crystal_map, template, empty, par)}
+    assert all((tmp_path / name).is_file() for name in named)
+    (prefix,) = re.findall(r"output filename prefix := (\S+)", job.read_text())
+    assert not list(tmp_path.glob(f"{prefix}*"))  # what STIR makes overwrites nothing of ours
 
 
 def test_too_many_rings_are_refused(tmp_path: Path) -> None:
