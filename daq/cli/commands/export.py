@@ -1,7 +1,8 @@
 """Write a run's coincidences in another program's list-mode format, or one of its images as it is.
 
-petsird  one file: scanner, prompts, delayeds. No times of events, only of time blocks.
-         Read by STIR, YRT-PET and the petsird packages, and back by `tomoshibi import petsird`.
+petsird  one file: scanner, prompts, delayeds. No times of events, only of time blocks. Its readers
+         take their own version only (--petsird-version): the newest petsird package 0.12, STIR 6.5
+         0.9. `tomoshibi import petsird` reads all four.
 castor   NAME.Cdh and NAME.Cdf (prompts), with the scanner as PET_TOMOSHIBI_….hscan and .lut, which
          go to CASToR's folder config/scanner. Corrections can be stored with every event.
 safir    STIR's SAFIR format: NAME.clm.safir (prompts, delayeds), crystal map, template, .par of the
@@ -48,12 +49,14 @@ if TYPE_CHECKING:
 
 MOST_ENERGY_BINS = 1000
 IMAGE_FORMATS = ("nifti", "dicom", "interfile")
+PETSIRD_VERSIONS = ("0.12", "0.11", "0.10", "0.9")
 SUFFIXES = {"petsird": ".petsird", "castor": ".Cdh", "safir": ".clm.safir"}
 
 EXAMPLES = """\
 examples:
   tomoshibi export last --format petsird
   tomoshibi export RUN --format petsird --block-ms 10 --energy-bins 5 --output brain.petsird
+  tomoshibi export RUN --format petsird --petsird-version 0.9     (for STIR 6.5)
   tomoshibi export RUN --format castor --corrections attenuation,randoms --output brain.Cdh
   tomoshibi export last --image live --format dicom
   tomoshibi export RUN --format safir    (then, in its folder, STIR's lm_to_projdata)
@@ -82,8 +85,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="petsird: energy bins from LLD to ULD (default: %(default)s: no "
                         "energies)")  # fmt: skip
     parser.add_argument("--tof-bin-ps", type=positive, metavar="PS",
-                        help="petsird: width of a TOF bin (default: 25; one bin for a scanner "
-                        "without TOF)")  # fmt: skip
+                        help="petsird: most that a TOF bin is wide; there is an odd number of "
+                        "them (default: 25; one bin for a scanner without TOF)")  # fmt: skip
+    parser.add_argument("--petsird-version", choices=PETSIRD_VERSIONS,
+                        default=PETSIRD_VERSIONS[0],
+                        help="petsird: version of the schema (default: %(default)s)")  # fmt: skip
     parser.add_argument("--corrections", default="", metavar="NAMES",
                         help="castor: attenuation, normalisation, randoms, separated by commas; "
                         "stored with every event")  # fmt: skip
@@ -304,6 +310,7 @@ def _petsird(job: _Export) -> dict[str, Any]:
         block_ms=options.block_ms,
         duration_s=job.duration_s,
         delayeds=delayeds,
+        version=options.petsird_version,
     )
     return {"files": [job.path], "bytes": done.bytes, **parts.summary}
 

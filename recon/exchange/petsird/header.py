@@ -13,7 +13,6 @@ of its block.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,6 @@ from recon.core.tof import HALF_C_MM_PER_PS
 from recon.exchange.images.patient_axes import orientation_codes
 from recon.exchange.scan_facts import NO_DATE, NUCLIDE_CODES, ScanFacts
 
-SCHEMA_PATH = Path(__file__).with_name("petsird_schema.json")
 TOF_BIN_PS = 25
 FULL_EFFICIENCIES = 128
 """Elements of a module up to which the table of pair efficiencies (all 1) is written out."""
@@ -48,14 +46,14 @@ class Binning:
     """How energies and time differences are cut into bins.
 
     energy_bins : number of equal bins from LLD to ULD; 1 keeps no energy
-    tof_width_ps, tof_bins : width and number of bins from −window_ps up
+    tof_bins : number of equal bins from −window_ps to window_ps; odd, so that the middle one is
+        that of no time difference, as STIR takes it to be
     """
 
     lld_keV: float
     uld_keV: float
     energy_bins: int
     window_ps: int
-    tof_width_ps: int
     tof_bins: int
 
     @classmethod
@@ -76,13 +74,13 @@ class Binning:
         window_ps : coincidence window, ± about 0
         lld_keV, uld_keV : energy window of the singles
         energy_bins : number of equal energy bins
-        tof_bin_ps : width of a TOF bin, 0 for none; default: ``TOF_BIN_PS`` if the scanner has TOF
+        tof_bin_ps : most that a TOF bin is wide, 0 for no bins; default: ``TOF_BIN_PS`` if the
+            scanner has TOF
         """
         if tof_bin_ps is None:
             tof_bin_ps = TOF_BIN_PS if scanner.acquisition.tof else 0
-        width = tof_bin_ps or 2 * window_ps
-        bins = -(-(2 * window_ps + 1) // width) if tof_bin_ps else 1
-        return cls(lld_keV, uld_keV, energy_bins, window_ps, width, bins)
+        bins = -(-2 * window_ps // tof_bin_ps) if tof_bin_ps else 1
+        return cls(lld_keV, uld_keV, energy_bins, window_ps, bins | 1)
 
     @property
     def energy_width_dkeV(self) -> int:
@@ -101,13 +99,13 @@ class Binning:
     @property
     def tof_edges_mm(self) -> npt.NDArray[np.float32]:
         """Edges of the TOF bins, (t_first − t_second)·c/2."""
-        edges_ps = -self.window_ps + np.arange(self.tof_bins + 1) * self.tof_width_ps
+        edges_ps = self.window_ps * (2 * np.arange(self.tof_bins + 1) / self.tof_bins - 1)
         return (edges_ps * HALF_C_MM_PER_PS).astype(np.float32)
 
     def layout(self, doi_bins: int) -> npt.NDArray[np.int64]:
         """Return the numbers that the kernels of ``time_blocks`` need."""
         energy = (self.energy_bins, round(10 * self.lld_keV), self.energy_width_dkeV)
-        tof = (-self.window_ps, self.tof_width_ps, self.tof_bins)
+        tof = (-self.window_ps, 2 * self.window_ps, self.tof_bins)
         return np.array([doi_bins, *energy, *tof], dtype=np.int64)
 
 
@@ -289,7 +287,7 @@ def _radiopharmaceuticals(facts: ScanFacts, start_ns: int) -> list[dict[str, Any
 def header_nuclide(header: dict[str, Any]) -> str:
     """Return the nuclide of a header's SNOMED CT code, "" if none."""
     exam = header["exam"]
-    for one in exam["radiopharmaceuticals"] if exam else []:
+    for one in exam.get("radiopharmaceuticals", []) if exam else []:
         value = one["radionuclideCodeSequence"]["codeValue"]
         for name, (code, _) in NUCLIDE_CODES.items():
             if code == value:

@@ -23,13 +23,12 @@ from hw.bounded_files import regular_file
 from recon.core.tof import HALF_C_MM_PER_PS
 from recon.exchange.errors import ExchangeError
 from recon.exchange.event_parts import Part
-from recon.exchange.petsird.header import SCHEMA_PATH
 from recon.exchange.petsird.time_blocks import DONE, FULL, OTHER, TORN, decode_blocks
+from recon.exchange.petsird.versions import NEWEST, schema_of
 from recon.exchange.petsird.yardl import Schema, YardlError, read_opening
 
 ROWS = 1 << 20
 MOST_KEV, MOST_TOF_MM = 1e5, 1e5
-_EVENT_TYPES = ("TimeBlock", "EventTimeBlock", "TimeInterval", "CoincidenceEvent", "DetectionBin")
 _MOVEMENTS = {2: "bed movement", 3: "gantry movement"}
 
 
@@ -168,13 +167,19 @@ class PetsirdFile:
 
 def _check_schema(schema: Schema) -> None:
     """Raise if the file's event blocks have types that the kernels cannot read."""
-    ours = Schema(SCHEMA_PATH.read_text(encoding="utf-8"))
-    for name in _EVENT_TYPES:
-        if schema.definition(name) != ours.definition(name):
-            raise YardlError(
-                f"its {name} is not that of PETSIRD 0.12 (written by another version?): rewrite it "
-                "with the petsird package of that version"
-            )
+    ours = schema_of(NEWEST)
+    same = schema.shape("PETSIRD.EventTimeBlock") == ours.shape("PETSIRD.EventTimeBlock")
+    if not same or _blocks(schema) != _blocks(ours):
+        raise YardlError(
+            "its blocks of events are not those of PETSIRD 0.9 to 0.12: rewrite it with the "
+            "petsird package of one of these versions"
+        )
+
+
+def _blocks(schema: Schema) -> list[str]:
+    """Return the kinds of time blocks in the order of their case numbers."""
+    found = schema.definition("TimeBlock")
+    return [case["tag"] for case in found["type"]] if found else []
 
 
 def records_of(

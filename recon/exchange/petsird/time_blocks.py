@@ -1,7 +1,7 @@
 """Encodes PETSIRD's time blocks of coincidences to bytes, and decodes them, at memory speed.
 
 The layout is that of ``recon.exchange.petsird.yardl`` for the types TimeBlock, EventTimeBlock and
-CoincidenceEvent of ``petsird_schema.json``. A block of events is
+CoincidenceEvent of the schemas (PETSIRD 0.9 to 0.12). A block of events is
 
     case 0 · start ms · stop ms · 0 (singles) · 1 1 n events · 1 1 m events · 0 (triples) · 0
 
@@ -38,12 +38,12 @@ def put(out: Array, at: int, value: int) -> int:
 @kernel
 def _put_events(out: Array, at: int, words: Array, first: int, stop: int, layout: Array) -> int:
     """Write events first..stop of (n, 4) i8, COINCIDENCE as words; ``layout`` is
-    (DOI bins, energy bins, LLD and width of an energy bin in 0.1 keV, TOF: lowest, width, bins).
+    (DOI bins, energy bins, LLD and width of an energy bin in 0.1 keV, TOF: lowest, span, bins).
 
     out : u1; ``at`` : where to begin in it. Returns the position after the last byte.
     """
     n_doi, n_energy, lld, energy_width = layout[0], layout[1], layout[2], layout[3]
-    tof_low, tof_width, tof_bins = layout[4], layout[5], layout[6]
+    tof_low, tof_span, tof_bins = layout[4], layout[5], layout[6]
     for i in range(first, stop):
         pair, second, third = words[i, 1], words[i, 2], words[i, 3]
         bin_a = (pair & 0xFFFFFFFF) * n_doi + ((third >> 8) & 0xFF)
@@ -58,7 +58,8 @@ def _put_events(out: Array, at: int, words: Array, first: int, stop: int, layout
             bin_a, bin_b, tof_ps = bin_b, bin_a, -tof_ps
         at = put(out, at, bin_b)
         at = put(out, at, bin_a)
-        at = put(out, at, min(max((tof_ps - tof_low) // tof_width, 0), tof_bins - 1))
+        place = (tof_ps - tof_low) * tof_bins // tof_span
+        at = put(out, at, min(max(place, 0), tof_bins - 1))
     return at
 
 

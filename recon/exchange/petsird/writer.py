@@ -1,7 +1,7 @@
 """Writes PETSIRD list mode: the same bytes as the PyPI ``petsird`` writer for the same data.
 
-Format: PETSIRD 0.12 (Emission Tomography Standardization Initiative), yardl binary protocol
-(:mod:`recon.exchange.petsird.yardl`); the schema lies beside this file.
+Format: PETSIRD 0.9 to 0.12 (Emission Tomography Standardization Initiative), yardl binary protocol
+(:mod:`recon.exchange.petsird.yardl`); the schemas lie beside this file.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from hw.arrays import Records
 from hw.whole_file import whole_file
 from recon.exchange.errors import ExchangeError
 from recon.exchange.event_parts import Part, intervals
-from recon.exchange.petsird.header import SCHEMA_PATH, Binning
+from recon.exchange.petsird.header import Binning
 from recon.exchange.petsird.time_blocks import MOST_BLOCK_BYTES, MOST_EVENT_BYTES, encode_blocks
-from recon.exchange.petsird.yardl import Schema, write_opening
+from recon.exchange.petsird.versions import NEWEST, header_as, schema_of
+from recon.exchange.petsird.yardl import write_opening
 
 BLOCK_MS = 1
 MOST_BLOCKS = 100_000
@@ -46,6 +47,7 @@ def write_petsird(
     block_ms: int = BLOCK_MS,
     duration_s: float = 0.0,
     delayeds: bool = True,
+    version: str = NEWEST,
 ) -> Exported:
     """Write a list of coincidences as a stream: memory does not grow with the list.
 
@@ -55,15 +57,16 @@ def write_petsird(
     header : of :func:`recon.exchange.petsird.header.header_of`
     block_ms : length of a time block: the time resolution that a reader gets
     duration_s : time blocks reach at least this far
+    version : of PETSIRD, one of ``VERSIONS``; its readers take no other
 
     Raises
     ------
     ExchangeError
         if the disk refuses, or a time does not fit the format; no file is left then.
     """
-    schema = Schema(SCHEMA_PATH.read_text(encoding="utf-8"))
+    schema = schema_of(version)
     opening = bytearray(write_opening(schema.text))
-    schema.codec("PETSIRD.Header").write(opening, header)
+    schema.codec("PETSIRD.Header").write(opening, header_as(header, version))
     layout = binning.layout(doi_bins)
     counts = [0, 0]
     with whole_file(path) as file:

@@ -65,12 +65,39 @@ class Schema:
         """Return a type's definition, None if the schema does not have it."""
         return self._types.get(name)
 
+    def shape(self, kind: Any) -> Any:
+        """Return a type with all names replaced by what they stand for: types of equal shapes have
+        equal bytes; raises YardlError."""
+        try:
+            return self._shape(kind, {})
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise YardlError(f"the file's schema is damaged at {kind}: {error!r}") from error
+
     def codec(self, kind: Any) -> Codec:
         """Return the codec of a type given as in the schema; raises YardlError."""
         try:
             return self._codec(kind, {})
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise YardlError(f"the file's schema is damaged at {kind}: {error!r}") from error
+
+    def _shape(self, kind: Any, given: Mapping[str, Any]) -> Any:
+        if isinstance(kind, list):
+            return [self._shape(one, given) for one in kind]
+        if isinstance(kind, str):
+            kind = {"name": kind}
+        if kind is None or "name" not in kind:
+            return kind and {
+                key: self._shape(value, given) if key in ("vector", "array", "items", "type")
+                else value for key, value in kind.items()
+            }  # fmt: skip
+        name, entry = kind["name"], self._types.get(kind["name"].rpartition(".")[2])
+        if name in given or name in _PLAIN or entry is None:
+            return given.get(name, name)
+        arguments = [self._shape(one, given) for one in kind.get("typeArguments", [])]
+        inner = dict(zip(entry.get("typeParameters", []), arguments, strict=True))
+        if "fields" in entry:
+            return [self._shape(field["type"], inner) for field in entry["fields"]]
+        return self._shape(entry.get("type", entry.get("base", "int32")), inner)
 
     def _codec(self, kind: Any, given: Mapping[str, Any]) -> Codec:
         """Return a type's codec; ``given``: the arguments of a generic type's parameters."""

@@ -18,9 +18,10 @@ from hw.scanner.preset_file import load_scanner, parse_scanner
 from oracles.crystal_corners import crystal_corners_mm
 from recon.core.tof import HALF_C_MM_PER_PS
 from recon.exchange.errors import ExchangeError
-from recon.exchange.petsird.header import SCHEMA_PATH, Binning, header_of
+from recon.exchange.petsird.header import Binning, header_of
 from recon.exchange.petsird.reader import PetsirdFile
 from recon.exchange.petsird.scanner_fit import fit_scanner
+from recon.exchange.petsird.versions import SCHEMA_PATH
 from recon.exchange.petsird.writer import write_petsird
 from recon.exchange.petsird.yardl import Schema, YardlError
 from recon.exchange.scan_facts import ScanFacts
@@ -68,7 +69,8 @@ def reference_events(records: np.ndarray, begin_ms: int, binning: Binning) -> li
         tof_mm = float(r["tof_ps"]) * HALF_C_MM_PER_PS
         edges = binning.tof_edges_mm.astype(float)
         place = int(np.searchsorted(edges - 1e-4, tof_mm, side="right")) - 1  # edges are float32
-        events.append(petsird.CoincidenceEvent(detection_bins=bins, tof_idx=max(place, 0)))
+        place = min(max(place, 0), binning.tof_bins - 1)
+        events.append(petsird.CoincidenceEvent(detection_bins=bins, tof_idx=place))
     return events
 
 
