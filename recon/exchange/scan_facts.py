@@ -46,7 +46,8 @@ _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹ᵐ", "0123456789m")
 class ScanFacts:
     """Facts of a scan; build it with :meth:`of`.
 
-    identity : identifies the scan: its study's UID, or where a file has none, its hash or name
+    identity : identifies the scan: its study's UID, or where a file has none, its hash, or name and
+        start: two scans may share a name
     position : how the patient lay
     applied : corrections that were applied
     how : method of each correction, by name
@@ -71,11 +72,12 @@ class ScanFacts:
         nuclide, patient position)."""
         corrections = metadata.get("corrections", {})
         run = str(metadata.get("run") or "unnamed")
+        created = as_time(metadata.get("created"), "created") or NO_DATE
         return cls(
-            identity=str(metadata.get("study_uid") or metadata.get("hash") or run),
+            identity=str(metadata.get("study_uid") or metadata.get("hash") or f"{run} of {created}"),
             run=run,
             series=str(metadata.get("series") or ""),
-            created=as_time(metadata.get("created"), "created") or NO_DATE,
+            created=created,
             scanner=str(metadata.get("scanner") or "unknown"),
             algorithm=str(metadata.get("algorithm") or "not stated"),
             unit=str(metadata.get("unit") or "arbitrary"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,3 +50,15 @@ def dciodvfy(path: Path) -> tuple[list[str], list[str]]:
     said = (done.stdout + done.stderr).splitlines()
     errors = [line for line in said if line.startswith("Error") and not line.endswith(NO_ERRORS)]
     return errors, [line for line in said if line.startswith("Warning")]
+
+
+def dcm2niix(folder: Path, out: Path) -> dict[str, Any]:
+    """Convert a folder of one series; return what dcm2niix says of it. Skips if not installed."""
+    if shutil.which("dcm2niix") is None:
+        pytest.skip("dcm2niix is not installed: apt-get install dcm2niix")
+    out.mkdir()
+    asked = ["dcm2niix", "-f", "made", "-o", str(out), str(folder)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (said,) = out.glob("*.json")
+    return dict(json.loads(said.read_text(encoding="utf-8")))

@@ -34,7 +34,8 @@ from recon.exchange.images.patient_axes import (
 from recon.exchange.scan_facts import NO_DATE, NUCLIDE_CODES, ScanFacts, as_time
 
 IMPLEMENTATION_UID = "2.25.227306158113391243086474911264062373207"  # drawn once, for this program
-PROGRAM = "Tomoshibi"
+MANUFACTURER = "Research Tomoshibi"
+"""Not the name alone: dcm2niix takes whatever begins with TO for Toshiba's."""
 MOST_LEVELS = 65535
 RESEARCH = "RESEARCH "
 POSITION_UNKNOWN = "patient position not known, axes as for head first supine"
@@ -159,7 +160,7 @@ def _set_study(made: Dataset, facts: ScanFacts) -> None:
 def _set_equipment(made: Dataset, facts: ScanFacts) -> None:
     from importlib.metadata import PackageNotFoundError, version
 
-    made.Manufacturer = PROGRAM
+    made.Manufacturer = MANUFACTURER
     made.ManufacturerModelName = _text(facts.scanner, 64)
     made.DeviceSerialNumber = ""
     try:

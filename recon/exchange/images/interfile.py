@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hw.physics.nuclides import Nuclide
 from hw.whole_file import whole_file
 from recon.core.frame_times import FrameTime, as_volumes
 from recon.core.grid import Image, ImageGrid
 from recon.exchange.images.patient_axes import NOT_FOR_DIAGNOSIS, first_voxel_mm, lps_planes
-from recon.exchange.scan_facts import NO_DATE, ScanFacts
+from recon.exchange.scan_facts import NO_DATE, NUCLIDE_CODES, ScanFacts
 
 
 def write_interfile(
@@ -76,13 +77,22 @@ def _header(
         lines.append(f"!study date (UTC) := {facts.created:%Y:%m:%d}")
         lines.append(f"!study time (UTC) := {facts.created:%H:%M:%S}")
     if facts.nuclide is not None:
-        element, mass = facts.nuclide.name.split("-")
-        lines += [
-            "number of isotopes := 1" if pet else "number of radionuclides := 1",
-            f"isotope name := ^{mass}^{element}",
-            f"isotope halflife (sec)[1] := {facts.nuclide.half_life_s:.9g}",
-        ]
+        lines += _nuclide(facts.nuclide)
     return lines + _study(grid, pet=pet) + _times(frames) + ["!END OF INTERFILE :="]
+
+
+def _nuclide(nuclide: Nuclide) -> list[str]:
+    """Return its name as STIR's table (radionuclide_names.json) has it, which is DICOM's; of others
+    STIR takes half-life and branching as they stand here."""
+    _, name = NUCLIDE_CODES.get(nuclide.name, ("", nuclide.name))
+    lines = [
+        "number of radionuclides := 1",
+        f"radionuclide name [1] := {name}",
+        f"radionuclide halflife (sec) [1] := {nuclide.half_life_s:.9g}",
+    ]
+    if nuclide.beta_plus_fraction:
+        lines.append(f"radionuclide branching factor [1] := {nuclide.beta_plus_fraction:.6g}")
+    return lines
 
 
 def _position(facts: ScanFacts) -> list[str]:

@@ -18,7 +18,7 @@ from recon.exchange.errors import ExchangeError
 from recon.exchange.images.dicom_nm import write_dicom_nm
 from recon.exchange.images.dicom_pet import write_dicom_pet
 from recon.exchange.images.nifti import write_nifti
-from rigs.exchange_data import dciodvfy
+from rigs.exchange_data import dciodvfy, dcm2niix
 
 GRID = ImageGrid((6, 5, 4), (2.0, 2.5, 3.0))
 ABOUT: dict[str, Any] = {
@@ -222,6 +222,37 @@ def test_spect_frames_become_files_of_one_series(tmp_path: Path) -> None:
     made = [pydicom.dcmread(path) for path in files]
     assert len({m.SeriesInstanceUID for m in made}) == 1
     assert len({m.SOPInstanceUID for m in made}) == 3
+
+
+def test_scans_of_one_name_are_two_studies_found_by_their_dates(tmp_path: Path) -> None:
+    plain = {"run": "spect-1", "unit": "Bq/mL"}
+    made = []
+    for day in ("2026-11-21", "2026-11-22", ""):
+        about = {**plain, "created": f"{day}T10:00:00Z"} if day else plain
+        (path,) = write_dicom_nm(tmp_path / f"{day}.dcm", image(1), GRID, FRAMES["static"], about)
+        made.append(pydicom.dcmread(path))
+    dates = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
+    assert [{one[name].value for name in dates} for one in made] == [
+        {"20261121"}, {"20261122"}, {""},
+    ]  # fmt: skip
+    for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        assert len({one[name].value for one in made}) == 3
+
+
+@pytest.mark.parametrize("kind", ["pet", "nm"])
+def test_dcm2niix_takes_nobody_else_for_the_maker(tmp_path: Path, kind: str) -> None:
+    """It goes by the first two letters, and then reads tags of that maker."""
+    (tmp_path / "in").mkdir()
+    if kind == "pet":
+        write_dicom_pet(tmp_path / "in", image(1), GRID, FRAMES["static"], ABOUT)
+    else:
+        write_dicom_nm(tmp_path / "in" / "a.dcm", image(1), GRID, FRAMES["static"], ABOUT)
+    made = dcm2niix(tmp_path / "in", tmp_path / "out")
+    assert "Manufacturer" not in made and made["ManufacturersModelName"] == "caremibrain"
+    (nifti,) = (tmp_path / "out").glob("*.nii")
+    theirs = nib.as_closest_canonical(nib.load(nifti))
+    assert theirs.shape[:3] == GRID.shape
+    assert np.abs(np.asarray(theirs.dataobj).squeeze() - image(1)[..., 0]).max() < 2e4 / 65535
 
 
 @pytest.mark.parametrize(

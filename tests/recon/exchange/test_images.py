@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hw.errors import FileWriteError
+from hw.physics.nuclides import nuclide_names
 from hw.whole_file import whole_file
 from recon.core.frame_times import FrameTime
 from recon.core.grid import GridError, ImageGrid
@@ -42,9 +43,27 @@ def test_interfile_has_its_voxels_where_the_header_says(tmp_path: Path) -> None:
     assert said["number of time frames"] == "2"
     assert said["image duration (sec) [2]"] == "60"
     assert said["image relative start time (sec) [2]"] == "30"
-    assert said["isotope name"] == "^18^F"
+    assert said["radionuclide halflife (sec) [1]"] == "6586.2"
     assert said["patient orientation"] == said["patient rotation"] == "unknown"
     assert values.stat().st_size == IMAGE.nbytes
+
+
+STIR_NAMES = (
+    ("^18^Fluorine", "F-18"), ("^11^Carbon", "C-11"), ("^13^Nitrogen", "N-13"),
+    ("^15^Oxygen", "O-15"), ("^64^Copper", "Cu-64"), ("^68^Gallium", "Ga-68"),
+    ("^68^Germanium", "Ge-68"), ("^99m^Technetium", "Tc-99m"), ("^131^Iodine", "I-131"),
+    ("^67^Gallium", "Ga-67"), ("^177^Lutetium", "Lu-177"), ("^90^Yttrium", "Y-90"),
+)  # fmt: skip
+"""Of STIR 6's radionuclide_names.json: it knows a nuclide by any word of its line."""
+
+
+def test_interfile_names_nuclides_as_stir_does(tmp_path: Path) -> None:
+    for known in STIR_NAMES:
+        if known[1] not in nuclide_names():
+            continue
+        about = {"nuclide": known[1]}
+        header, _ = write_interfile(tmp_path / "a.hv", IMAGE[..., 0], GRID, FRAMES[:1], about)
+        assert keys(header)["radionuclide name [1]"] in known
 
 
 def test_interfile_begins_and_ends_as_readers_expect(tmp_path: Path) -> None:
