@@ -73,8 +73,9 @@ class ScanFacts:
         corrections = metadata.get("corrections", {})
         run = str(metadata.get("run") or "unnamed")
         created = as_time(metadata.get("created"), "created") or NO_DATE
+        named = metadata.get("study_uid") or metadata.get("hash")
         return cls(
-            identity=str(metadata.get("study_uid") or metadata.get("hash") or f"{run} of {created}"),
+            identity=str(named or f"{run} of {created}"),
             run=run,
             series=str(metadata.get("series") or ""),
             created=created,
