@@ -4,7 +4,8 @@ petsird  one file: scanner, prompts, delayeds. No times of events, only of time 
          take their own version only (--petsird-version): the newest petsird package 0.12, STIR 6.5
          0.9. `tomoshibi import petsird` reads all four.
 castor   NAME.Cdh and NAME.Cdf (prompts), with the scanner as PET_TOMOSHIBI_….hscan and .lut, which
-         go to CASToR's folder config/scanner. Corrections can be stored with every event.
+         go to CASToR's folder config/scanner. Corrections can be stored with every event; then
+         NAME_sensitivity.hdr goes with them (castor-recon -sens), which makes the image Bq/mL.
 safir    STIR's SAFIR format: NAME.clm.safir (prompts, delayeds), crystal map, template, .par of the
          list, NAME_lm_to_projdata.par for STIR's lm_to_projdata. No time of flight.
 
@@ -316,19 +317,34 @@ def _petsird(job: _Export) -> dict[str, Any]:
 
 
 def _castor(job: _Export) -> dict[str, Any]:
-    from recon.exchange.listmode.castor import CastorOptions, write_castor
-    from recon.offline.castor_corrections import castor_corrections
+    from recon.exchange.listmode.castor import CastorOptions, castor_name, write_castor
+    from recon.exchange.listmode.castor_images import write_castor_image
+    from recon.offline.castor_corrections import castor_model
 
     wanted = [name.strip() for name in job.options.corrections.split(",") if name.strip()]
+    model = castor_model(job.folder, wanted)
     castor = CastorOptions(
         duration_s=job.duration_s,
         tof=job.scanner.acquisition.tof,
         window_ps=job.config.settings.window_ps,
-        corrections=castor_corrections(job.folder, wanted),
+        corrections=model.corrections if model else {},
+        calibration_factor=model.calibration_factor if model else None,
     )
     parts = job.parts(delayeds=False)
     files = write_castor(job.path, parts, job.scanner, job.geometry, castor, job.facts)
-    return {"files": files, "corrections": wanted, **parts.summary}
+    notes = parts.notes
+    if model:
+        name = castor_name(job.scanner)
+        images = {"sensitivity": model.sensitivity, "mumap": model.mu_per_cm}
+        for kind, image in images.items():
+            if image is not None:
+                path = job.path.with_name(f"{job.path.stem}_{kind}.hdr")
+                files += write_castor_image(path, image, model.grid, name)
+        notes = [
+            *notes,
+            f"castor-recon -df {files[0].name} -sens {job.path.stem}_sensitivity.hdr …",
+        ]
+    return {"files": files, "corrections": wanted, **parts.summary, "notes": notes}
 
 
 def _safir(job: _Export) -> dict[str, Any]:

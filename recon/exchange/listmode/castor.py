@@ -50,13 +50,15 @@ class CastorOptions:
     corrections : functions of records that give each event's factor, or its rate in 1/s
     tof : whether events carry their time difference
     duration_s : of the scan
+    calibration_factor : from CASToR's values to Bq/mL at the scan's start, with the nuclide's decay
+        and β⁺ fraction in it, so that CASToR must not correct for them; None if it is not known
     """
 
     duration_s: float
     tof: bool
     window_ps: int
     corrections: Mapping[Correction, Values] = field(default_factory=dict)
-    calibration_factor: float = 1.0
+    calibration_factor: float | None = None
 
 
 def event_type(options: CastorOptions) -> np.dtype[Any]:
@@ -99,11 +101,16 @@ def write_castor(
                 raise ExchangeError(f"{data}: {interval.until_ps} ps do not fit 32 bits of ms")
             file.write(_events(interval.prompts, kind, options, scanner).data)
             events += len(interval.prompts)
-    name = f"PET_TOMOSHIBI_{scanner.name}"
+    name = castor_name(scanner)
     with whole_file(header) as file:
         file.write(_header(data.name, events, name, options, scanner, facts).encode())
     table = write_scanner(path.parent, name, scanner, geometry)
     return [header, data, *table]
+
+
+def castor_name(scanner: Scanner) -> str:
+    """Return the name by which CASToR finds the scanner's files."""
+    return f"PET_TOMOSHIBI_{scanner.name}"
 
 
 def _events(
@@ -130,6 +137,8 @@ def _header(
     facts: ScanFacts,
 ) -> str:
     flags = {key: int(name in options.corrections) for name, key in CORRECTIONS.items()}
+    factor = 1.0 if options.calibration_factor is None else options.calibration_factor
+    isotope = facts.nuclide.name if facts.nuclide else "unknown"
     lines = {
         "Data filename": data,
         "Number of events": events,
@@ -139,8 +148,8 @@ def _header(
         "Duration (s)": f"{options.duration_s:.9g}",
         "Scanner name": scanner_name,
         "Maximum number of lines per event": 1,
-        "Calibration factor": f"{options.calibration_factor:.9g}",
-        "Isotope": facts.nuclide.name if facts.nuclide else "unknown",
+        "Calibration factor": f"{factor:.9g}",
+        "Isotope": isotope if options.calibration_factor is None else "unknown",
         "TOF information flag": int(options.tof),
     }
     if options.tof:

@@ -70,7 +70,9 @@ def test_castor_and_safir_go_out(
     castor = told(capsys, "export", "made", "--format", "castor", "--runs", runs,
                   "--output", tmp_path / "a.Cdh", "--corrections", "randoms")  # fmt: skip
     assert castor["corrections"] == ["randoms"]
-    kind = np.dtype([("ms", "<u4"), ("randoms", "<f4"), ("tof", "<f4"), ("ids", "<u4", (2,))])
+    kind = np.dtype(
+        [("ms", "<u4"), ("randoms", "<f4"), ("norm", "<f4"), ("tof", "<f4"), ("ids", "<u4", (2,))]
+    )
     events = np.fromfile(tmp_path / "a.Cdf", kind)
     assert len(events) == 400 and (events["randoms"] > 0).all()
     # all lines together hold the delayeds: 60 in half a second (each line's rate is its own)
