@@ -23,6 +23,7 @@ from hw.messages.patient_position import AXES, PatientPosition
 from hw.whole_file import whole_file
 from recon.core.frame_times import FrameTime, as_volumes
 from recon.core.grid import ImageGrid
+from recon.exchange.images.bids_pet import bids_keys
 from recon.exchange.scan_facts import as_position, is_applied
 
 ORIGIN = "origin at the centre of the scanner"
@@ -61,8 +62,8 @@ def write_nifti(
     Parameters
     ----------
     image : [x, y, z], or [x, y, z, frame]
-    frames : one per volume of a 4-D image; the JSON has their times. The header's time step is
-        their length if all are equal, else 0 (NIfTI cannot express more)
+    frames : of a PET image, one per volume; the JSON has their times and what BIDS requires. The
+        header's time step is their length if all are equal, else 0 (NIfTI cannot express more)
 
     Raises
     ------
@@ -89,7 +90,7 @@ def write_nifti(
     sidecar = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
     about = {"orientation": orientation_words(position), "shape": list(volumes.shape), **metadata}
     if frames:
-        about |= _frame_times(frames)
+        about |= bids_keys(metadata) | _frame_times(frames)
     with whole_file(sidecar) as file:
         file.write((json.dumps(about, indent=2, default=str) + "\n").encode())
     return sidecar
