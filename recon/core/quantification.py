@@ -90,9 +90,12 @@ _FREE = ("calibration", "decay", "motion", "prompt_gamma", "positron_range")
 
 @dataclass(frozen=True)
 class Patient:
-    """What SUV needs: body weight, injected activity, injection time (s since the run's start)."""
+    """What SUV needs: body weight, injected activity, injection time (s since the run's start).
 
-    weight_kg: float
+    Without the weight (None) there is no SUV; images still say what was injected, and when.
+    """
+
+    weight_kg: float | None
     injected_Bq: float
     injected_s: float = 0.0
 
@@ -101,13 +104,13 @@ class Patient:
             ("weight_kg", self.weight_kg, 1e-3, 1e3),
             ("injected_Bq", self.injected_Bq, 1.0, 1e13),
         ):
-            if not least <= value <= most:
+            if value is not None and not least <= value <= most:
                 raise QuantificationError(f"{name} = {value:g}: must lie in {least:g}..{most:g}")
         if not math.isfinite(self.injected_s):
             raise QuantificationError(f"injected_s = {self.injected_s}: must be finite")
 
-    def suv_per_Bq_per_mL(self, half_life_s: float, reference_s: float) -> float:
-        """Return SUV per Bq/mL, both at the reference time."""
+    def suv_per_Bq_per_mL(self, half_life_s: float, reference_s: float) -> float | None:
+        """Return SUV per Bq/mL, both at the reference time; None without the weight."""
         half_lives = (reference_s - self.injected_s) / half_life_s
         if abs(half_lives) > MOST_HALF_LIVES:
             raise QuantificationError(
@@ -115,15 +118,18 @@ class Patient:
                 f"s) before the time that decay is corrected to, {reference_s:g} s: at most "
                 f"{MOST_HALF_LIVES:g}. Give the right --injected-at and --decay-reference"
             )
+        if self.weight_kg is None:
+            return None
         return suv_per_Bq_per_mL(self.weight_kg, self.injected_Bq, half_lives_since=half_lives)
 
     def as_metadata(self, start: dt.datetime | None) -> dict[str, Any]:
         """Return what an image tells of it; ``start``: the run's, None if not known."""
         facts: dict[str, Any] = {
-            "weight_kg": self.weight_kg,
             "administered_activity_Bq": self.injected_Bq,
             "injected_s": self.injected_s,
         }
+        if self.weight_kg is not None:
+            facts["weight_kg"] = self.weight_kg
         if start is not None:
             facts["administered_at"] = (start + dt.timedelta(seconds=self.injected_s)).isoformat()
         return facts

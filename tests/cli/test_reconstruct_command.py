@@ -256,8 +256,11 @@ def test_a_factor_brings_the_region_back_to_what_was_filled_in(
     assert made["factor"] == pytest.approx(json.loads(factor.read_text())["factor"])
     target = tmp_path / "image.nii.gz"
     plan = ("--iterations", "2", "--subsets", "2", "--calibration", str(factor))
-    image = said(capsys, "reconstruct", str(run_folder), *plan, "--output", str(target), "--json")
+    image = said(capsys, "reconstruct", str(run_folder), *plan, "--injected-MBq", "1",
+                 "--output", str(target), "--json")  # fmt: skip
     assert image["unit"] == "Bq/mL" and image["corrections"]["calibration"]
+    about = json.loads((tmp_path / "image.json").read_text())  # what was injected, without a weight
+    assert (about["InjectedRadioactivity"], about.get("weight_kg")) == (1.0, None)
     data = nib.load(target).get_fdata()
     place = (np.arange(32) - 15.5) * 1.0
     x, y, z = np.ix_(place, place, place)

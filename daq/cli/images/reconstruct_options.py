@@ -92,7 +92,8 @@ def add_quantification_options(parser: argparse.ArgumentParser) -> Declared:
         metavar="KG",
         help="for SUV (default: as `tomoshibi study` has it)",
     )
-    group.add("--injected-MBq", type=positive, metavar="MBq", help="for SUV")
+    group.add("--injected-MBq", type=positive, metavar="MBq",
+              help="stands in the image's files; with --weight-kg for SUV")  # fmt: skip
     group.add("--injected-at", default="0", metavar="TIME",
               help="when it was so much, as --decay-reference (default: %(default)s)")  # fmt: skip
     group.add("--suv", action="store_true", help="write SUV instead of Bq/mL")
@@ -199,13 +200,13 @@ def _patient(options: argparse.Namespace, folder: Path, data: RunData) -> Patien
 
     study = _patient_of_study(folder, data)
     if options.weight_kg is None and options.injected_MBq is None:
-        if options.suv and study is None:
+        if options.suv and (study is None or study.weight_kg is None):
             raise CommandError(
                 "--suv needs weight and injected activity with its time: name --weight-kg and "
                 "--injected-MBq, or keep them in the run with `tomoshibi study RUN`"
             )
         return study
-    if options.weight_kg is None or options.injected_MBq is None:
+    if options.injected_MBq is None or (options.suv and options.weight_kg is None):
         raise CommandError("SUV needs both --weight-kg and --injected-MBq")
     return Patient(
         weight_kg=options.weight_kg,
@@ -215,7 +216,7 @@ def _patient(options: argparse.Namespace, folder: Path, data: RunData) -> Patien
 
 
 def _patient_of_study(folder: Path, data: RunData) -> Patient | None:
-    """Return weight and net activity of the run's study; None if either is missing."""
+    """Return net activity, and weight if known, of the run's study; None without an activity."""
     from daq.folder.identity.study_file import read_study
     from hw.physics.nuclides import nuclide_of
     from recon.offline.kept_images.run_facts import patient_of

@@ -61,8 +61,8 @@ def _of_pairs(config: RunConfig, nuclide: Nuclide | None) -> dict[str, Any]:
 def patient_of(
     study: Study | None, start: dt.datetime | None, nuclide: Nuclide | None
 ) -> Patient | None:
-    """Return weight and net activity of a run's study, None where it lacks one of them."""
-    if study is None or study.weight_kg is None or start is None or nuclide is None:
+    """Return net activity, and weight if known, of a run's study; None where it has no activity."""
+    if study is None or start is None or nuclide is None:
         return None
     net_Bq, injected_s = study.net_injected_Bq(nuclide.half_life_s), study.injected_s(start)
     if net_Bq is None or net_Bq <= 0 or injected_s is None:

@@ -54,7 +54,14 @@ def test_suv_is_one_where_everything_is_spread_evenly() -> None:
     half_life_s = load_nuclide("F-18").half_life_s
     patient = Patient(weight_kg=70, injected_Bq=250e6, injected_s=-2 * half_life_s)
     concentration = 250e6 / 4 / 70_000
-    assert concentration * patient.suv_per_Bq_per_mL(half_life_s, 0.0) == pytest.approx(1)
+    suv = patient.suv_per_Bq_per_mL(half_life_s, 0.0)
+    assert suv is not None and concentration * suv == pytest.approx(1)
+
+
+def test_without_a_weight_there_is_no_suv_but_what_was_injected() -> None:
+    patient = Patient(weight_kg=None, injected_Bq=250e6, injected_s=-60.0)
+    assert patient.suv_per_Bq_per_mL(6586.2, 0.0) is None
+    assert patient.as_metadata(None) == {"administered_activity_Bq": 250e6, "injected_s": -60.0}
 
 
 @pytest.mark.parametrize("weight, injected", [(0, 1e6), (70, 0), (float("nan"), 1e6), (1e9, 1e6)])
