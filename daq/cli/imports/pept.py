@@ -3,6 +3,8 @@
 Reads rows of t, x1, y1, x2, y2 between two parallel screens, plays them through the live imager, by
 default as fast as possible, with --play at their own speed, and prints the positions of the hottest
 points in the file's coordinates. Writes lines.npz, image.nii.gz and picture.png into a folder.
+Points are places of sources at rest only: where they move, the command says so and prints none;
+then take short parts of the list, --start and --length.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ EXAMPLES = """\
 examples:
   tomoshibi import pept sample_2p_static.csv
   tomoshibi import pept sample_2p_static.csv --play --points 2 --json
+  tomoshibi import pept rotating.csv --start 0.5 --length 0.02
 """
 
 
@@ -31,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the format's options."""
     parser.add_argument("file", type=Path, metavar="FILE", help="the list (text)")
     parser.add_argument("--play", action="store_true", help="at the list's own speed")
+    parser.add_argument("--start", type=float, default=0.0, metavar="S",
+                        help="leave out what is earlier after the first line")  # fmt: skip
+    parser.add_argument("--length", type=positive, metavar="S", help="of the part (default: all)")
     parser.add_argument("--voxel-mm", type=positive, default=4.0, metavar="MM",
                         help="default: %(default)s")  # fmt: skip
     parser.add_argument("--points", type=whole, default=2, metavar="N",
@@ -45,9 +51,12 @@ def run(options: argparse.Namespace) -> int:
     """Import and image."""
     from hw.whole_file import whole_file
     from recon.exchange.listmode.pept import point_sources, read_pept
+    from recon.exchange.listmode.pept_motion import check_at_rest
     from recon.live.pept_playback import play
 
     listed = read_pept(options.file)
+    if options.start or options.length:
+        listed = listed.part(options.start, options.length or float("inf"))
     grid = listed.grid(options.voxel_mm)
     progress = ProgressLine("imaging")
     images: list[float] = []
@@ -67,6 +76,7 @@ def run(options: argparse.Namespace) -> int:
         np.savez(file, start=listed.lors.start, end=listed.lors.end, time_s=listed.time_s,
                  origin_mm=listed.origin_mm)  # fmt: skip
     _write(options, folder, listed, (image, grid, points))
+    check_at_rest(listed.lors, points)
     in_file = points + listed.origin_mm
     result = {
         "folder": str(folder),

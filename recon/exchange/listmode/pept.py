@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,18 @@ class PeptList:
 
     def __len__(self) -> int:
         return len(self.time_s)
+
+    def part(self, start_s: float, length_s: float) -> PeptList:
+        """Return the lines of a part, ``start_s`` after the first; raises ExchangeError if none."""
+        since_s = self.time_s - self.time_s[0]
+        first, stop = np.searchsorted(since_s, [start_s, start_s + length_s])
+        if first == stop:
+            raise ExchangeError(
+                f"no line from {start_s:g} to {start_s + length_s:g} s after the first: the list "
+                f"is {since_s[-1]:g} s long"
+            )
+        chosen = slice(int(first), int(stop))
+        return replace(self, lors=self.lors.take(chosen), time_s=self.time_s[chosen])
 
     def grid(self, voxel_mm: float) -> ImageGrid:
         """Return the grid of an image of the space between the screens."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from daq.cli import main
 from recon.core.grid import ImageGrid
 from recon.exchange.errors import ExchangeError
 from recon.exchange.listmode.pept import PeptList, point_sources, read_pept
@@ -94,6 +96,37 @@ def test_played_list_shows_two_points_where_they_are(tmp_path: Path) -> None:
     assert ends == pytest.approx([0.2, 0.4, 0.6]) and last.fraction_used == 1.0
     found = point_sources(image, GRID, 2) + listed.origin_mm
     assert worst_distance(found, POINTS) < 2.0
+
+
+def turning(path: Path, *, turns_per_min: float) -> Path:
+    """A pair 173 mm apart that turns about an axis across the screens' middle, for 1.5 s."""
+    rng = np.random.default_rng(3)
+    rows = ["Separation= 600"]
+    for k in range(6000):
+        angle = 2 * np.pi * turns_per_min / 60 * 0.25e-3 * k + np.pi * (k % 2)
+        point = np.array([300 + 86.5 * np.cos(angle), 300.0, 300 + 86.5 * np.sin(angle)])
+        slope = rng.uniform(-0.6, 0.6, 2)
+        ends = (*point[:2] - slope * point[2], *point[:2] + slope * (600 - point[2]))
+        rows.append(" ".join(f"{v:.2f}" for v in (0.25 * k, *ends)))
+    path.write_text("\n".join(rows))
+    return path
+
+
+@pytest.mark.parametrize(("turns_per_min", "length_s"), [(42.0, None), (0.0, None), (42.0, 0.03)])
+def test_points_of_sources_that_move_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], turns_per_min: float, length_s: float | None
+) -> None:
+    path = turning(tmp_path / "a.csv", turns_per_min=turns_per_min)
+    part = ["--length", str(length_s)] if length_s else []
+    words = ["import", "pept", str(path), "--output", str(tmp_path / "out"), "--voxel-mm", "9"]
+    failed = main([*words, *part, "--json"])
+    said = capsys.readouterr()
+    if turns_per_min and not length_s:
+        assert failed == 1 and "the sources move" in said.err and "points_mm" not in said.out
+        return
+    first, second = json.loads(said.out.splitlines()[-1])["points_mm"]
+    apart_mm = float(np.linalg.norm(np.subtract(first, second)))
+    assert failed == 0 and apart_mm == pytest.approx(173, abs=9)  # a voxel
 
 
 def test_list_keeps_its_own_time(tmp_path: Path) -> None:
