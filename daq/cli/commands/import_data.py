@@ -3,6 +3,7 @@
 gate     GATE 10 / opengate singles (npz), packed into data frames and sorted like a live run
 petsird  PETSIRD list mode: a run of coincidences that can be reconstructed and exported
 mmr      Siemens mMR list mode (32-bit PETLINK): sinograms, lines, a simple image
+safir    STIR's SAFIR list mode with its crystal map: lines
 pept     a positron camera's list of lines (text): played through the live imager
 
 `tomoshibi import FORMAT --help` explains each with examples.
@@ -19,6 +20,7 @@ FORMATS = {
     "gate": "GATE 10 / opengate singles as a run",
     "petsird": "PETSIRD list mode as a run",
     "mmr": "Siemens mMR list mode as sinograms and lines",
+    "safir": "STIR's SAFIR list mode as lines",
     "pept": "a positron camera's lines, live",
 }
 
@@ -27,6 +29,7 @@ examples:
   tomoshibi import gate singles.npz --scanner caremibrain
   tomoshibi import petsird brain.petsird && tomoshibi reconstruct last
   tomoshibi import mmr small_listmode_file.l
+  tomoshibi import safir point_5.clm.safir --map crystal_map_front.txt
   tomoshibi import pept sample_2p_static.csv --play
 """
 
