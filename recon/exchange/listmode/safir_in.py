@@ -68,7 +68,7 @@ def read_safir(path: Path, crystal_map: Path) -> SafirLines:
                 f"first is ring {ring}, detector {detector}, layer {layer}: give the map of this "
                 "scanner with --map"
             )
-        ends.append(np.ascontiguousarray(found * np.float32([-1, -1, 1]), np.float32))
+        ends.append(np.ascontiguousarray(found * np.array([-1, -1, 1], np.float32), np.float32))
     return SafirLines(
         Lors(*ends), np.maximum.accumulate(ms)[~is_time], np.asarray(events & RANDOM_BIT != 0)
     )
