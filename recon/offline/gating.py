@@ -54,6 +54,11 @@ class GateSignal:
             raise GateError("gate signal: phases must lie in 0..1")
 
     @classmethod
+    def of_triggers(cls, times_s: F8, *, source: Source = "unknown") -> GateSignal:
+        """Return the signal of triggers, s since the run's start."""
+        return cls("trigger", times_s, np.zeros(0), source)
+
+    @classmethod
     def load(cls, path: Path, *, source: Source = "unknown") -> GateSignal:
         """Return the signal of a CSV file: ``t_s`` (triggers), ``t_s,phase`` or
         ``t_s,amplitude``."""
@@ -62,7 +67,7 @@ class GateSignal:
             if names == ("t_s", kind):
                 return cls(kind, rows[:, 0], rows[:, 1], source)
         if names == ("t_s",):
-            return cls("trigger", rows[:, 0], np.zeros(0), source)
+            return cls.of_triggers(rows[:, 0], source=source)
         raise GateError(
             f"{path}: its first line is {','.join(names)}; it must be t_s (times of triggers), "
             "t_s,phase or t_s,amplitude"

@@ -65,6 +65,8 @@ def add_time_options(parser: argparse.ArgumentParser) -> Declared:
     group.add("--gates", type=whole, default=0, metavar="N", help="split into N gates")
     group.add("--gate-signal", type=Path, metavar="FILE",
               help="CSV with t_s (triggers), t_s,phase or t_s,amplitude")  # fmt: skip
+    group.add("--gate-input", type=int, metavar="N",
+              help="gate by input N of the modules, as triggers, in place of a file")  # fmt: skip
     group.add("--gate-source", choices=get_args(Source), default="unknown",
               help="what the signal is of; only gates of a heartbeat become one gated DICOM series "
                    "(default: %(default)s)")  # fmt: skip
@@ -162,23 +164,31 @@ def extras_of(options: argparse.Namespace, folder: Path, data: RunData) -> Extra
     from recon.offline.motion import PoseStream
     from recon.offline.reconstruction import Extras
 
-    if bool(options.gates) != bool(options.gate_signal):
-        raise CommandError("--gates N and --gate-signal FILE go together: give both")
+    signals = (options.gate_signal is not None) + (options.gate_input is not None)
+    if signals != bool(options.gates):
+        raise CommandError(
+            "--gates N and --gate-signal FILE, or --gate-input N, go together: give both"
+        )
     if options.pose_reference is not None and options.poses is None:
         raise CommandError("--pose-reference needs the poses: give --poses FILE")
     poses = options.poses and PoseStream.load(options.poses, reference_s=options.pose_reference)
     return Extras(
         poses=poses or None,
-        gate_signal=_gate_signal(options),
+        gate_signal=_gate_signal(options, folder),
         gates=options.gates,
         calibration=_calibration(options, folder, data),
         patient=_patient(options, folder, data),
     )
 
 
-def _gate_signal(options: argparse.Namespace) -> GateSignal | None:
+def _gate_signal(options: argparse.Namespace, folder: Path) -> GateSignal | None:
+    from daq.replay.gate_words import gate_times_s
     from recon.offline.gating import GateSignal
 
+    if options.gate_input is not None:
+        return GateSignal.of_triggers(
+            gate_times_s(folder, options.gate_input), source=options.gate_source
+        )
     if options.gate_signal is None:
         return None
     return GateSignal.load(options.gate_signal, source=options.gate_source)
