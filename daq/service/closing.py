@@ -13,9 +13,8 @@ REPORTS_S = 10.0
 modules for one, and 48 of them on two busy cores take more than a second. Books without a report do
 not close."""
 
-IMAGER_S = 20.0
-"""For the imager's final report, or a sign of progress: on a busy machine, one that has only just
-started loads its kernels before its first."""
+IMAGER_S = 10.0
+"""For the imager's final report, or a sign of progress."""
 
 IMAGER_MOST_S = 420.0
 """More than the imager gives itself (recon/imager/pet_run.py): a scatter of a nuclide with prompt γ

@@ -9,14 +9,12 @@ service's user can read it and change nothing.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import pwd
 import shutil
 import stat
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -230,9 +228,14 @@ def _git(given: Given, *words: str) -> bytes:
 
 
 def _extract(given: Given, source: Path) -> None:
+    """Write the commit's files; tar refuses what would lie outside, as Python's own (3.11.2 of Debian
+    12) does not."""
     packed = _git(given, "archive", "--format=tar", given.ref or "HEAD")
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(source, filter="data")
+    source.mkdir(parents=True, exist_ok=True)
+    argv = ["tar", "--extract", "--no-same-owner", "--directory", str(source)]
+    done = subprocess.run(argv, input=packed, capture_output=True, timeout=STEP_S, check=False)
+    if done.returncode:
+        raise CommandError(f"{source}: {done.stderr.decode(errors='replace').strip()}")
 
 
 # --- from wheels --------------------------------------------------------------------------------

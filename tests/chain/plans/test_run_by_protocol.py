@@ -46,9 +46,10 @@ def reports(daq: DaqInThread) -> Iterator[Callable[..., None]]:
     socket.connect(daq.endpoints.of("reports"))
     images = iter(range(1, 1000))
 
-    def send(noise: float) -> None:
+    def send(noise: float, *, final: bool = False) -> None:
         number = next(images)
-        socket.send(encode(ImagerReport(run=daq.run.name, images=number, noise=noise)))
+        report = ImagerReport(run=daq.run.name, images=number, noise=noise, final=final)
+        socket.send(encode(report))
         wait_until(lambda: daq.run.imager is not None and daq.run.imager.images == number, "it")
 
     yield send
@@ -116,6 +117,7 @@ def test_noise_ends_it_once_three_reports_agree(
     reports(0.048)
     reports(0.047)
     sender.obey_stop()
+    reports(0.047, final=True)
     summary = closed(daq, folder)
     words = "the live image has the noise that was wanted: 4.7 %, at most 5 %"
     assert summary["ended_by"] == words
