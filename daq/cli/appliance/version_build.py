@@ -228,7 +228,7 @@ def _git(given: Given, *words: str) -> bytes:
 
 
 def _extract(given: Given, source: Path) -> None:
-    """Write the commit's files; tar refuses what would lie outside, as Python's own (3.11.2 of Debian
+    """Write the commit's files. Tar refuses what would lie outside; Python 3.11.2 of Debian
     12) does not."""
     packed = _git(given, "archive", "--format=tar", given.ref or "HEAD")
     source.mkdir(parents=True, exist_ok=True)
