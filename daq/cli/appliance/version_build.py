@@ -228,8 +228,8 @@ def _git(given: Given, *words: str) -> bytes:
 
 
 def _extract(given: Given, source: Path) -> None:
-    """Write the commit's files. Tar refuses what would lie outside; Python 3.11.2 of Debian
-    12) does not."""
+    """Write the commit's files. Tar refuses what would lie outside; Python 3.11.2, that
+    of Debian 12, would not."""
     packed = _git(given, "archive", "--format=tar", given.ref or "HEAD")
     source.mkdir(parents=True, exist_ok=True)
     argv = ["tar", "--extract", "--no-same-owner", "--directory", str(source)]
