@@ -224,8 +224,8 @@ def _exchanged(old: Handler, new: Handler) -> bool:
 def _rarely_look_for_circles() -> None:
     """Let Python look for circular garbage less often than every 700 objects.
 
-    While a command loads its modules nothing is garbage, and looking for it was a tenth of the
-    start; afterwards a full look holds up the hot loops.
+    While a command loads its modules nothing is garbage, and looking for it was about a tenth of
+    the processor time of that.
     """
     import gc
 

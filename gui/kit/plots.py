@@ -35,9 +35,7 @@ class CalmPlot(pg.PlotWidget):
     def __init__(self, *, x_range: tuple[float, float], caption: str = "") -> None:
         """Make the plot; ``caption`` stands in it, and is its name."""
         axes = {"left": _CountAxis(orientation="left"), "bottom": pg.AxisItem("bottom")}
-        super().__init__(
-            axisItems=axes, enableMenu=False
-        )  # made and put away, it cost a third more
+        super().__init__(axisItems=axes, enableMenu=False)  # menus take long to make
         self._ceiling = SteadyCeiling()
         self._histograms: list[pg.PlotCurveItem] = []
         self.setMouseEnabled(x=False, y=False)

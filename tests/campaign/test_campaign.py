@@ -1,4 +1,4 @@
-"""A minute of the campaign, with fixed seeds; an hour of it is `python tests/campaign`."""
+"""A little of the campaign, with a fixed seed; an hour of it is `python tests/campaign`."""
 
 from __future__ import annotations
 

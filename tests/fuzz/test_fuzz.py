@@ -1,4 +1,4 @@
-"""A minute of hostile bytes, the same on every machine; a night is `python tests/fuzz`."""
+"""A little of hostile bytes, the same on every machine; a night is `python tests/fuzz`."""
 
 from __future__ import annotations
 

@@ -230,12 +230,12 @@ def _git(given: Given, *words: str) -> bytes:
 def _extract(given: Given, source: Path) -> None:
     """Write the commit's files. Tar refuses what would lie outside; Python 3.11.2, that
     of Debian 12, would not."""
-    packed = _git(given, "archive", "--format=tar", given.ref or "HEAD")
     source.mkdir(parents=True, exist_ok=True)
-    argv = ["tar", "--extract", "--no-same-owner", "--directory", str(source)]
-    done = subprocess.run(argv, input=packed, capture_output=True, timeout=STEP_S, check=False)
-    if done.returncode:
-        raise CommandError(f"{source}: {done.stderr.decode(errors='replace').strip()}")
+    packed = source.with_suffix(".tar")
+    _git(given, "archive", "--format=tar", f"--output={packed}", given.ref or "HEAD")
+    unpack = ["tar", "--extract", "--no-same-owner", f"--file={packed}", f"--directory={source}"]
+    run_step(unpack, within_s=STEP_S, what="what is committed")
+    packed.unlink()
 
 
 # --- from wheels --------------------------------------------------------------------------------
