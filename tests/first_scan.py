@@ -1,207 +1,38 @@
 """A first scan as a person takes it, with mouse and keys; prints how many of each it needed.
 
-    python tests/first_scan.py [--shots FOLDER] [--runs FOLDER] [--json]
+    python tests/first_scan.py [--whole] [--shots FOLDER] [--runs FOLDER] [--json]
 
 Acquisition, emulator and imager are processes as they are at the scanner; the console is this
 process's window, on the display that there is (or offscreen). A click must reach what is on the
 screen at that place, so a part that is hidden, cut off or disabled ends the scan with its name.
-Form, arm, start, look, region, stop, open, reconstruct, sign, report; then a second scan, in which
-the emulator is killed, the alarm answered, and the emulator started again.
+Protocol, form, arm, start, look, region, stop, open, reconstruct, sign, report; then a second scan,
+in which the emulator is killed, the alarm answered, and the emulator started again. ``--whole``
+goes on: a third scan, in which imager and acquisition are killed, too; a replay of the first; and
+a QC of a run of its own.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 os.environ.setdefault("PYQTGRAPH_QT_LIB", "PySide6")
 
-from pyqtgraph.Qt import QtCore, QtWidgets
+from pyqtgraph.Qt import QtWidgets
 from PySide6.QtTest import QTest
 
 from gui.app.console import application
-from gui.app.hold_button import HOLD_S
 from gui.app.window import ConsoleWindow
-from hw.messages.endpoints import Endpoints
-from rigs.gui.layout_faults import layout_faults
+from rigs.gui.person import LEFT, Key, Person, until
+from rigs.gui.scanner_system import System, a_system
 
-BOUND_S = 120.0
 SIZE = (1280, 800)
-PRESET = "bench2"
-LEFT = QtCore.Qt.MouseButton.LeftButton
-Key = QtCore.Qt.Key
-T = TypeVar("T")
-
-
-def until(what: Callable[[], T], words: str) -> T:
-    """Let Qt work until something is there, and return it; ends the program after the bound."""
-    deadline = time.monotonic() + BOUND_S
-    while not (found := what()):
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{words} did not come within {BOUND_S:g} s")
-        QtWidgets.QApplication.processEvents()
-        time.sleep(0.01)
-    return found
-
-
-@dataclass
-class System:
-    """The processes at the scanner, each started by the command that docs/operations.md names."""
-
-    folder: Path
-    children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    @property
-    def runs(self) -> Path:
-        return self.folder / "runs"
-
-    @property
-    def endpoints(self) -> Endpoints:
-        return Endpoints(f"ipc://{self.folder / 'q'}")
-
-    def start(self, command: str, *options: str) -> None:
-        """Start a command of ours."""
-        argv = [sys.executable, "-m", "daq.cli", command, *options]
-        log = (self.folder / f"{command}.log").open("ab")
-        with log:
-            self.children[command] = subprocess.Popen(
-                [*argv, "--endpoint", self.endpoints.base], stdout=log, stderr=log
-            )
-
-    def start_emulator(self) -> None:
-        """Start, or start again, what stands in for the detectors."""
-        self.start("emulate", "--preset", PRESET, "--phantom", "point", "--activity-MBq", "1")
-
-    def kill(self, command: str) -> None:
-        """Kill a process, as a crash would."""
-        self.children[command].kill()
-        self.children[command].wait()
-
-    def end(self) -> None:
-        """End all of them."""
-        for child in self.children.values():
-            child.terminate()
-        for child in self.children.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(30)
-            child.kill()
-
-
-@contextlib.contextmanager
-def a_system(runs: Path | None) -> Iterator[System]:
-    """Acquisition, emulator and imager; ended afterwards."""
-    with tempfile.TemporaryDirectory(prefix="tomoshibi-scan-") as place:
-        system = System(Path(place))
-        if runs is not None:
-            system.runs.symlink_to(runs.resolve(), target_is_directory=True)
-        try:
-            system.start("acquire", "--preset", PRESET, "--runs", str(system.runs))
-            system.start_emulator()
-            system.start("imager")
-            yield system
-        finally:
-            system.end()
-
-
-@dataclass
-class Person:
-    """Hands and eyes at the console: counts clicks and keys, sees only what is on the screen.
-
-    acknowledged_ms : from the click on Start to the console's word that the daq has done it
-    """
-
-    window: ConsoleWindow
-    shots: Path | None = None
-    clicks: int = 0
-    keys: int = 0
-    acknowledged_ms: float = 0.0
-    _shot: int = 0
-
-    def click(self, widget: QtWidgets.QWidget) -> None:
-        """Click the middle of a part, once it can be clicked."""
-        words = _named(widget)
-        until(lambda: widget.isVisible() and widget.isEnabled(), f"{words}, to be clicked,")
-        place = widget.rect().center()
-        top = widget.window()
-        there = top.childAt(widget.mapTo(top, place))  # None outside the window
-        if there is not widget and not (there and widget.isAncestorOf(there)):
-            raise SystemExit(f"{words} is not where it is to be clicked: {_named(there)} is")
-        QTest.mouseClick(widget, LEFT, pos=place)
-        self.clicks += 1
-
-    def page(self, name: str) -> None:
-        """Go to a page by the rail."""
-        self.click(self.window.pages.rail.buttons[name])
-        until(lambda: self.window.pages.current == name, f"page {name}")
-
-    def write(self, line: QtWidgets.QLineEdit, text: str) -> None:
-        """Click into a field and type."""
-        self.click(line)
-        QTest.keyClicks(line, text)
-        self.keys += len(text)
-
-    def choose(self, box: QtWidgets.QComboBox, text: str) -> None:
-        """Open a list by a click and choose by a second one."""
-        place = box.findText(text)
-        if place < 0:
-            raise SystemExit(f"{_named(box)} does not offer {text!r}")
-        box.setCurrentIndex(place)
-        self.clicks += 2
-
-    def key(self, key: QtCore.Qt.Key) -> None:
-        """Press a key in the window."""
-        QTest.keyClick(self.window, key)
-        self.keys += 1
-
-    def hold(self, button: QtWidgets.QAbstractButton) -> None:
-        """Hold a button of what ends or discards."""
-        until(button.isEnabled, f"{_named(button)}, to be held,")
-        QTest.mousePress(button, LEFT)
-        begun = time.monotonic()
-        until(lambda: time.monotonic() - begun > HOLD_S + 0.3, "the hold")
-        QTest.mouseRelease(button, LEFT)
-        self.clicks += 1
-
-    def answer(self, text: str, act: Callable[[], None]) -> None:
-        """Do what asks for a line, and answer it."""
-
-        def type_it() -> None:
-            asked = QtWidgets.QApplication.activeModalWidget()
-            if asked is None:
-                QtCore.QTimer.singleShot(50, type_it)
-                return
-            line = asked.findChild(QtWidgets.QLineEdit)
-            QTest.keyClicks(line, text)
-            QTest.keyClick(line, Key.Key_Return)
-            self.keys += len(text) + 1
-
-        QtCore.QTimer.singleShot(50, type_it)
-        act()
-
-    def look(self, name: str) -> None:
-        """See whether the page can be read, and keep it."""
-        if faults := layout_faults(self.window):
-            raise SystemExit("\n".join([f"{name}:", *faults]))
-        if self.shots is not None:
-            self._shot += 1
-            self.window.grab().save(str(self.shots / f"{self._shot:02d}-{name}.png"))
-
-
-def _named(widget: QtWidgets.QWidget | None) -> str:
-    if widget is None:
-        return "nothing"
-    text = getattr(widget, "text", lambda: "")()
-    return f"{type(widget).__name__} {(widget.accessibleName() or text).split(chr(10))[0]!r}"
+PROTOCOL = "pet-counts v1"
+QC_S = 12
 
 
 def in_state(window: ConsoleWindow, *names: str) -> None:
@@ -231,7 +62,7 @@ def detector_time(window: ConsoleWindow, least_s: float) -> None:
 
 
 def fill_in(person: Person) -> None:
-    """The patient and study form."""
+    """The patient and study form, and the protocol."""
     study = person.window.study
     person.page("Study")
     for name, text in (("patient_id", "P-0042"), ("weight_kg", "70"), ("tracer", "FDG F-18")):
@@ -239,6 +70,7 @@ def fill_in(person: Person) -> None:
     person.write(study.editors["injected_MBq"], "185")
     person.write(study.editors["injected_at"], time.strftime("%H:%M", time.localtime()))
     person.choose(study.editors["patient_position"], "HFS")
+    person.choose(study.protocol.box, PROTOCOL)
     person.look("study")
     person.click(study.use)
 
@@ -274,6 +106,7 @@ def review(person: Person) -> None:
     first = runs.table.visualItemRect(runs.table.item(0, 0)).center()
     QTest.mouseClick(runs.table.viewport(), LEFT, pos=first)
     person.clicks += 1
+    until(lambda: runs.image.shown is not None, "the run's image")
     for name in ("Reconstruct", "Keep"):
         person.click(runs.desk.buttons[name])
         until(lambda: not runs.desk.worker.busy, f"{name}: its end")
@@ -295,8 +128,8 @@ def report(person: Person) -> None:
     person.look("report")
 
 
-def second_scan(person: Person, system: System) -> None:
-    """Two clicks; then the source dies, is answered for, and is started again."""
+def again(person: Person) -> int:
+    """The same scan once more; returns how many clicks that takes."""
     window = person.window
     before = person.clicks
     person.click(window.run_bar.buttons["start"])  # it says Again
@@ -306,8 +139,14 @@ def second_scan(person: Person, system: System) -> None:
     until(lambda: time.monotonic() > until_later, "a breath")
     person.click(window.run_bar.buttons["start"])
     in_state(window, "running")
-    print(f"a second scan for the same patient: {person.clicks - before} clicks", file=sys.stderr)
     detector_time(window, 1.0)
+    return person.clicks - before
+
+
+def second_scan(person: Person, system: System) -> None:
+    """Two clicks; then the source dies, is answered for, and is started again."""
+    window = person.window
+    print(f"a second scan for the same patient: {again(person)} clicks", file=sys.stderr)
     system.kill("emulate")
     until(lambda: not window.alarms.isHidden(), "the alarm")
     person.look("alarm")
@@ -318,7 +157,59 @@ def second_scan(person: Person, system: System) -> None:
     in_state(window, "closed")
 
 
-def scan(system: System, person: Person) -> dict[str, object]:
+def third_scan(person: Person, system: System) -> None:
+    """Imager and daq die, are named while they are away, and go on with the run."""
+    window = person.window
+    again(person)
+    system.kill("imager")
+    until(lambda: "imager silent" in window.run_bar.reason.toolTip(), "word of a silent imager")
+    system.start("imager")
+    until(lambda: "imager silent" not in window.run_bar.reason.toolTip(), "the imager's return")
+    system.kill("acquire")
+    until(lambda: not window.veil.isHidden(), "word of a silent daq")
+    person.look("no-daq")
+    system.start_acquisition()
+    until(lambda: window.link.state == "connected", "the daq's return")
+    in_state(window, "running")
+    until(lambda: len(window.link.telemetry.interruptions) > 0, "the gap's name")
+    until(lambda: "segment 2" in window.run_bar.reason.toolTip(), "the segment's name")
+    person.look("segment-2")
+    person.hold(window.run_bar.buttons["stop"])
+    in_state(window, "closed")
+
+
+def replay(person: Person, run: str) -> None:
+    """Replay a stored run in a console beside this one, and end that."""
+    runs = person.window.runs
+    person.page("Runs")
+    names = lambda: [runs.table.item(row, 0).text() for row in range(runs.table.rowCount())]  # noqa: E731
+    until(lambda: run in names(), f"{run} in the list")
+    place = runs.table.visualItemRect(runs.table.item(names().index(run), 0)).center()
+    QTest.mouseClick(runs.table.viewport(), LEFT, pos=place)
+    person.clicks += 1
+    before = set(runs.root.glob("*/summary.json"))
+    button = runs.desk.buttons["Replay…"]
+    person.answer("20", lambda: person.click(button))
+    until(lambda: set(runs.root.glob("*/summary.json")) - before, "the replay's end")
+    person.click(button)
+    until(lambda: not runs.desk.player.busy, "the end of the replay's console")
+    person.look("replay")
+
+
+def quality(person: Person) -> str:
+    """Take a QC's run and have it judged; returns what the page says of it."""
+    page = person.window.qc
+    person.page("QC")
+    person.choose(page.source, "point")
+    person.click(page.seconds)
+    person.overwrite(page.seconds.lineEdit(), str(QC_S))
+    person.click(page.measure)
+    until(lambda: page.table.rowCount() and not page.worker.busy, "the QC's figures")
+    person.look("qc")
+    return str(page.words.toolTip())
+
+
+def scan(system: System, person: Person, *, whole: bool) -> dict[str, object]:
     """Do all of it; returns what it took."""
     begun = time.monotonic()
     in_state(person.window, "idle")
@@ -328,10 +219,15 @@ def scan(system: System, person: Person) -> dict[str, object]:
     taken = {"clicks_to_a_closed_run": person.clicks, "keys_to_a_closed_run": person.keys}
     review(person)
     report(person)
-    told: dict[str, object] = {**taken, "clicks": person.clicks, "keys": person.keys}
+    told: dict[str, object] = {"window": QtWidgets.QApplication.instance().platformName()}
+    told |= {**taken, "clicks": person.clicks, "keys": person.keys}
     told["start_acknowledged_ms"] = round(person.acknowledged_ms)
     told["seconds"] = round(time.monotonic() - begun, 1)
     second_scan(person, system)
+    if whole:
+        third_scan(person, system)
+        replay(person, min(path.name for path in system.runs.iterdir() if path.is_dir()))
+        told["qc"] = quality(person)
     return told | {"runs": sorted(path.name for path in system.runs.iterdir() if path.is_dir())}
 
 
@@ -340,22 +236,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--whole", action="store_true", help="with a third scan, replay and QC")
     parser.add_argument("--shots", type=Path, metavar="FOLDER", help="keep pictures of the steps")
     parser.add_argument("--runs", type=Path, metavar="FOLDER", help="keep the runs here")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     asked = parser.parse_args()
     for folder in filter(None, (asked.shots, asked.runs)):
         folder.mkdir(parents=True, exist_ok=True)
-    if not os.environ.get("DISPLAY"):
-        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    app = application(headless=True)
+    app = application(headless=not os.environ.get("DISPLAY"))
     with a_system(asked.runs) as system:
         window = ConsoleWindow(system.endpoints)
         window.resize(*SIZE)
         window.show()
         window.timer.start()
         try:
-            told = scan(system, Person(window, asked.shots))
+            told = scan(system, Person(window, asked.shots), whole=asked.whole)
         finally:
             window.leaving = True
             window.close()

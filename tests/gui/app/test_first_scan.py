@@ -24,8 +24,8 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[3]
-MOST_CLICKS, MOST_KEYS = 14, 30
-"""To a run that is closed: the form's seven fields and their use, arm, start, stop, pages, SUV."""
+MOST_CLICKS, MOST_KEYS = 16, 30
+"""To a closed run: the form and its use, protocol, arm, start, stop, pages, SUV."""
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +33,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scan")
 
 
-@pytest.fixture(scope="module")
-def told(place: Path) -> dict[str, Any]:
+def told_by(place: Path, *options: str) -> dict[str, Any]:
     """What the script prints of a scan in a window of 1280 × 800."""
     with Desktop("1280x800") as desktop:
+        script = [str(ROOT / "tests/first_scan.py"), "--json", "--runs", str(place)]
         done = subprocess.run(
-            [sys.executable, str(ROOT / "tests/first_scan.py"), "--json", "--runs", str(place)],
+            [sys.executable, *script, *options],
             env=desktop.environment | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
             capture_output=True, text=True, timeout=400,
         )  # fmt: skip
@@ -46,7 +46,13 @@ def told(place: Path) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.fixture(scope="module")
+def told(place: Path) -> dict[str, Any]:
+    return told_by(place)
+
+
 def test_it_takes_few_clicks_and_keys(told: dict[str, Any]) -> None:
+    assert told["window"] == "xcb", "not in a real window"
     assert told["clicks_to_a_closed_run"] <= MOST_CLICKS
     assert told["keys_to_a_closed_run"] <= MOST_KEYS
 
@@ -87,3 +93,15 @@ def test_the_source_that_died_in_the_second_scan_is_in_its_record(
     assert summary["condition"] == "incomplete"
     assert [gap["why"] for gap in summary["interruptions"]] == ["emulator was restarted"]
     assert read_study(folder) == read_study(place / told["runs"][0]), "for the same patient"
+
+
+@pytest.mark.evidence
+def test_the_whole_of_it_each_process_killed_replayed_and_judged(tmp_path: Path) -> None:
+    told = told_by(tmp_path, "--whole")
+    first, _, third, replayed, *_ = (tmp_path / name for name in told["runs"])
+    summaries = [json.loads((run / "summary.json").read_text()) for run in (first, third, replayed)]
+    assert [summary["condition"] for summary in summaries] == ["good", "tainted", "good"]
+    assert [gap["why"] for gap in summaries[1]["interruptions"]] == ["the daq was restarted"]
+    config = json.loads((third / "run.json").read_text())["config"]
+    assert config["protocol"]["name"] == "pet-counts", "the first scan's, after the daq died too"
+    assert told["qc"] == "✓ QC: pass"
