@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 from pathlib import Path
 
@@ -11,6 +12,12 @@ import numpy as np
 import pytest
 
 from hw.errors import FileWriteError
+from hw.messages.patient_position import (
+    PATIENT_POSITIONS,
+    UNKNOWN,
+    PatientPosition,
+    ends_of_axes,
+)
 from hw.physics.nuclides import nuclide_names
 from hw.whole_file import whole_file
 from recon.core.frame_times import FrameTime
@@ -87,6 +94,20 @@ def test_nifti_of_equal_frames_has_their_step(tmp_path: Path) -> None:
     sidecar = write_nifti(tmp_path / "a.nii", IMAGE, GRID, {}, frames)
     assert nib.load(tmp_path / "a.nii").header["pixdim"][4] == 20
     assert json.loads(sidecar.read_text())["gates"] == [1, 2]
+
+
+@pytest.mark.parametrize("position", [p for p in PATIENT_POSITIONS if p != UNKNOWN])
+def test_nifti_says_of_its_axes_what_the_consoles_letters_say(
+    tmp_path: Path, position: PatientPosition
+) -> None:
+    """The affine is the scanner's frame whatever the position; the JSON says where it points."""
+    sidecar = write_nifti(tmp_path / "a.nii", IMAGE[..., 0], GRID, {"patient_position": position})
+    assert nib.aff2axcodes(nib.load(tmp_path / "a.nii").affine) == ("R", "A", "S")
+    said = json.loads(sidecar.read_text())["orientation"]
+    towards = re.findall(r"\+[xyz] (right|anterior|superior|[RLAPSI])", said)
+    letters = [{"S": "H", "I": "F"}.get(one[0].upper(), one[0].upper()) for one in towards]
+    assert letters == [ends_of_axes(position)[axis][1] for axis in "xyz"]
+    assert ("NOT RAS" in said) == (position != "HFS")
 
 
 def test_packed_nifti_is_the_same_to_the_byte(tmp_path: Path) -> None:
