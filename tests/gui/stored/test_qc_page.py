@@ -101,9 +101,8 @@ def test_while_a_run_is_under_way_none_is_made(
 
 
 def test_one_button_takes_a_run_of_its_own_and_judges_it(
-    endpoints: Endpoints, page: QcPage, pump: Pump, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    endpoints: Endpoints, page: QcPage, pump: Pump, tmp_path: Path
 ) -> None:
-    """The judging itself is that of the other button."""
     with Feeder(endpoints, Script(state="idle", run="", no_images=True)) as feeder:
         pump(page.measure.isEnabled)
         page.measure.click()
@@ -120,11 +119,10 @@ def test_one_button_takes_a_run_of_its_own_and_judges_it(
         feeder.script.folder = str(tmp_path / name)
         pump(lambda: [one.name for one in feeder.commands] == ["arm", "start"])
         pump(lambda: page.words.toolTip().startswith("QC: measuring"))
+        flood_run(tmp_path, name=name, limits=LIMITS)
         feeder.script.state = "closed"
-        judged: list[tuple[str, ...]] = []
-        monkeypatch.setattr(page.worker, "start", lambda _, *words: judged.append(words))
-        pump(lambda: bool(judged))
-        assert judged == [("qc", "run", name, "--runs", str(tmp_path), "--source", "flood")]
+        pump(lambda: page.words.toolTip() == "✓ QC: pass", bound_s=120)
+        assert read_qc(tmp_path / "qc" / name).verdict == "pass"
         pump(page.measure.isEnabled)
 
 
