@@ -20,10 +20,18 @@ from daq.errors import RunError
 from hw.messages.base import MESSAGE_VERSION
 from hw.messages.live_settings import LiveSettings
 from hw.messages.patient_position import UNKNOWN, PatientPosition
-from hw.messages.scan_protocol import DurationS, EndCounts, NoisePercent, RunUntil, ScanProtocol
+from hw.messages.scan_protocol import (
+    DurationS,
+    EndCounts,
+    NoisePercent,
+    OrbitText,
+    RunUntil,
+    ScanProtocol,
+)
 from hw.messages.sort_settings import EnergyWindow, SettingsError, SortSettings
 from hw.physics.energy_windows import windows_behind
 from hw.scanner.description import Collimator, Scanner
+from hw.scanner.orbit import OrbitError, read_orbit
 from hw.scanner.preset_file import parse_scanner
 from hw.wire import protocol
 
@@ -52,6 +60,8 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     uncalibrated : why no set is applied, in words
     labels : free words about the run (nuclide, activity, phantom, operator, seed, ...)
     live : how the run is imaged live when it begins
+    orbit : how the scanner moves, as ``hw/scanner/orbit.py`` reads it; "" as it is set at the
+        source, as a PET scanner's always is
     patient_position : how the patient lies, which images and DICOM files say and are turned by
     protocol : the protocol that the run was armed by, whole; None for none. What was changed in
         arming stands in the other fields, which are in force
@@ -71,6 +81,7 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     uncalibrated: str = ""
     labels: dict[str, Any] = {}
     live: LiveSettings = LiveSettings()
+    orbit: OrbitText = ""
     patient_position: PatientPosition = UNKNOWN
     protocol: ScanProtocol | None = None
 
@@ -165,6 +176,15 @@ def check_fits(settings: SortSettings, scanner: Scanner) -> None:
                 f"{scanner.n_modules} modules are 0 to {scanner.n_modules - 1}; name others, or "
                 "choose the preset that has it"
             )
+
+
+def check_orbit(orbit: str, scanner: Scanner) -> None:
+    """Raise SettingsError unless a scanner can move so, or nothing is said of it."""
+    try:
+        if orbit:
+            read_orbit(orbit, scanner)
+    except OrbitError as error:
+        raise SettingsError(f"orbit {error}") from error
 
 
 def config_from_args(args: dict[str, Any], template: RunConfig | None = None) -> RunConfig:

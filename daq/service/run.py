@@ -29,7 +29,7 @@ from daq.folder.interruptions import Interruptions
 from daq.folder.markers import Markers
 from daq.folder.raw_log import RawLogReader, split_frames
 from daq.folder.refused_log import RefusedFrames
-from daq.folder.run_config import RunConfig, check_fits, versions
+from daq.folder.run_config import RunConfig, check_fits, check_orbit, versions
 from daq.folder.run_folder import (
     FAULTS_NAME,
     MU_MAP_NAME,
@@ -95,6 +95,7 @@ class Run:
         self.config = config
         self.scanner = config.scanner()
         check_fits(config.settings, self.scanner)
+        check_orbit(config.orbit, self.scanner)
         self.run_tag = config.run_tag or int.from_bytes(os.urandom(4), "little") or 1
         self.created = dt.datetime.now(dt.UTC)
         check_named_files(config)

@@ -228,9 +228,7 @@ class RunLife(RunStates):
         self._clock, self._watch, self._ends = WallClock(), RunWatch(), RunEnds()
         self._recording = Recording(self.journal, self._pass_on)
         self._watch.data_came(time.monotonic())
-        folder = str(run.folder.resolve())
-        duration_s = run.config.duration_s
-        self._sources.send_all(Start(run_tag=run.run_tag, duration_s=duration_s, folder=folder))
+        self._sources.send_all(_order(run))
         self.journal.add("info", f"started, source: {self._sources.describe()}")
         return run
 
@@ -453,12 +451,7 @@ class RunLife(RunStates):
             return
         away_s = max(0.0, time.monotonic() - self._watch.last_data_s)
         first = int((run.newest_ps * 1e-12 + away_s) / (FRAME_PERIOD_PS * 1e-12)) + 1
-        order = Start(
-            run_tag=run.run_tag,
-            duration_s=run.config.duration_s,
-            folder=str(run.folder.resolve()),
-            first_period=first,
-        )
+        order = _order(run, first_period=first)
         for source in self._sources.start_late(order):
             run.expect(first)
             values = {"kind": source.hello.kind, "away_s": f"{away_s:.1f}"}
@@ -669,3 +662,14 @@ def _yield(summary: dict[str, Any]) -> str:
     if summary["config"]["settings"]["window_ps"]:
         return f"{summary['prompts']} prompts, {summary['delayeds']} delayeds"
     return ", ".join(f"{name} {count}" for name, count in summary["windows"].items())
+
+
+def _order(run: Run, *, first_period: int = 0) -> Start:
+    """Return the order by which sources begin a run, or come back into it."""
+    return Start(
+        run_tag=run.run_tag,
+        duration_s=run.config.duration_s,
+        folder=str(run.folder.resolve()),
+        orbit=run.config.orbit,
+        first_period=first_period,
+    )

@@ -79,6 +79,7 @@ def _plan(life: RunLife) -> dict[str, Any]:
         return {}
     return {
         "protocol": config.protocol.label if config.protocol else "",
+        "orbit": config.orbit,
         "until": config.until,
         "counted": counted(run) if run else 0,
         "noise_percent": noise_percent(run) if run else 0.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emulator.detector.miscalibration import Truth
 from emulator.detector.noise import NoiseTables
@@ -15,7 +15,7 @@ from emulator.pet.lutetium import LutetiumTables
 from emulator.pet.pair_transport import TransportTables
 from emulator.physics.emission import Source
 from emulator.spect.camera_tables import SpectTables
-from emulator.spect.gantry_motion import SpectMotion
+from emulator.spect.gantry_motion import SpectMotion, load_spect_motion
 from hw.scanner.description import Scanner
 
 
@@ -44,3 +44,10 @@ class Instrument:
     def response(self) -> ResponseTables:
         """The response as the kernels use it; ``truth`` holds what a calibration has to find."""
         return self.tables.response
+
+
+def moving(instrument: Instrument, orbit: str) -> Instrument:
+    """Return the instrument on a run's orbit, "" for its own; raises EmulationError."""
+    if not orbit:
+        return instrument
+    return replace(instrument, spect_motion=load_spect_motion(orbit, instrument.scanner))

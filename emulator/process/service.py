@@ -28,7 +28,7 @@ from emulator.config import EmulationError, EmulatorConfig, check_hit_fault
 from emulator.detector.digitizer import DEAD, PILED_UP
 from emulator.detector.truth_file import open_truth
 from emulator.engines.emulation import Emulation, rehearse
-from emulator.engines.instrument import Instrument
+from emulator.engines.instrument import Instrument, moving
 from emulator.engines.pace import at_its_pace
 from emulator.engines.prepare import prepare
 from emulator.fault_kinds import Fault
@@ -147,14 +147,19 @@ class EmulatorService:
     def _run(self, order: Start) -> None:
         self._close_data()
         self._stop = False
-        modules, hits = self._instrument.scanner.n_modules, None
+        try:
+            instrument = moving(self._instrument, order.orbit)
+        except EmulationError as error:
+            self._report_failure(order, str(error))
+            return
+        modules, hits = instrument.scanner.n_modules, None
         if self._config.hits:
             hits = self._open_hits(order)
             if hits is None:
                 return
         self._data = DataLink(self._data_address, 0 if hits else modules)
         standing = self._desk.standing()
-        run = _Run(self._config, self._instrument, order, self._data, self._runs, standing, hits)
+        run = _Run(self._config, instrument, order, self._data, self._runs, standing, hits)
         self._desk.run = run.faults
         self._runs += 1
         self._report = None
@@ -183,7 +188,11 @@ class EmulatorService:
         except EmulationError as error:
             failed = str(error)
         hits.close()
-        none = [0] * modules
+        self._report_failure(order, failed)
+        return None
+
+    def _report_failure(self, order: Start, why: str) -> None:
+        none = [0] * self._instrument.scanner.n_modules
         self._link.report(
             SourceReport(
                 run_tag=order.run_tag,
@@ -191,10 +200,9 @@ class EmulatorService:
                 frames_sent=none,
                 dead_events=none,
                 hits_offered=none,
-                failed=failed,
+                failed=why,
             )
         )
-        return None
 
     def _gives_up_waiting(self) -> bool:
         self._take_orders()

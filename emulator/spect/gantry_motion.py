@@ -9,7 +9,6 @@ later than its neighbour, so that at any time they look in different directions.
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,13 +18,7 @@ import numpy.typing as npt
 from emulator.config import EmulationError
 from hw.scanner.description import Motion, Scanner
 from hw.scanner.geometry import module_poses
-
-INSTEAD = "fixed:30, step:32x10s or turn:6deg/s"
-MOST_STEPS = 100_000
-
-_FIXED = re.compile(r"fixed:([-+]?\d+(?:\.\d+)?)(?:deg)?")
-_STEP = re.compile(r"step:(\d+)x(\d+(?:\.\d+)?)s")
-_TURN = re.compile(r"turn:(\d+(?:\.\d+)?)(?:deg/s)?")
+from hw.scanner.orbit import Orbit, OrbitError, read_orbit
 
 
 @dataclass(frozen=True)
@@ -90,14 +83,20 @@ def load_spect_motion(text: str, scanner: Scanner) -> SpectMotion | None:
             )
         return None
     text = text or _usual(motion)
-    if found := _FIXED.fullmatch(text):
-        angle = _within(text, float(found[1]), motion)
-        return SpectMotion("fixed", angle, angle, 0.0, np.zeros(scanner.n_modules))
-    if found := _STEP.fullmatch(text):
-        return _stepping(text, int(found[1]), float(found[2]), scanner, motion)
-    if found := _TURN.fullmatch(text):
-        return _turning(text, float(found[1]), scanner, motion)
-    raise EmulationError(f"gantry {text!r}: write {INSTEAD}")
+    try:
+        orbit = read_orbit(text, scanner)
+    except OrbitError as error:
+        raise EmulationError(f"gantry {error}") from error
+    return _moving(orbit, scanner, motion)
+
+
+def _moving(orbit: Orbit, scanner: Scanner, motion: Motion) -> SpectMotion:
+    if orbit.kind == "step":
+        return _stepping(orbit, scanner, motion)
+    if orbit.kind == "turn":
+        return _turning(orbit, scanner, motion)
+    angle = orbit.angle_deg
+    return SpectMotion("fixed", angle, angle, 0.0, np.zeros(scanner.n_modules))
 
 
 def _usual(motion: Motion) -> str:
@@ -106,40 +105,23 @@ def _usual(motion: Motion) -> str:
     return f"fixed:{min(max(0.0, motion.least_deg), motion.most_deg)}"
 
 
-def _within(text: str, angle_deg: float, motion: Motion) -> float:
-    if not motion.least_deg <= angle_deg <= motion.most_deg:
-        raise EmulationError(
-            f"gantry {text!r}: {angle_deg:g}° is outside the preset's {motion.least_deg:g}° to "
-            f"{motion.most_deg:g}°; choose an angle within"
-        )
-    return angle_deg
-
-
-def _stepping(
-    text: str, steps: int, dwell_s: float, scanner: Scanner, motion: Motion
-) -> SpectMotion:
-    if not 1 <= steps <= MOST_STEPS or dwell_s <= 0:
-        raise EmulationError(f"gantry {text!r}: 1 to {MOST_STEPS} steps of more than 0 s")
+def _stepping(orbit: Orbit, scanner: Scanner, motion: Motion) -> SpectMotion:
     span = motion.most_deg - motion.least_deg
     whole_turn = span >= 360.0  # the last angle would be the first again
-    step_deg = span / (steps if whole_turn else max(steps - 1, 1))
+    step_deg = span / (orbit.steps if whole_turn else max(orbit.steps - 1, 1))
     still = np.zeros(scanner.n_modules)
     return SpectMotion(
         "step", motion.least_deg, motion.most_deg, motion.most_deg_per_s, still,
-        steps=steps, step_deg=step_deg, dwell_s=dwell_s,
+        steps=orbit.steps, step_deg=step_deg, dwell_s=orbit.dwell_s,
     )  # fmt: skip
 
 
-def _turning(text: str, speed: float, scanner: Scanner, motion: Motion) -> SpectMotion:
-    if not 0 < speed <= motion.most_deg_per_s:
-        raise EmulationError(
-            f"gantry {text!r}: the preset turns at up to {motion.most_deg_per_s:g} °/s; choose a "
-            "speed above 0 and up to that"
-        )
+def _turning(orbit: Orbit, scanner: Scanner, motion: Motion) -> SpectMotion:
     phases = np.zeros(scanner.n_modules)
     if motion.kind == "swivel":
         phases = (np.arange(scanner.n_modules) % scanner.ring.modules_per_ring).astype(np.float64)
         phases /= scanner.ring.modules_per_ring
+    speed = orbit.speed_deg_per_s
     return SpectMotion("turn", motion.least_deg, motion.most_deg, speed, phases)
 
 

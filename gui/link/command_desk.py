@@ -79,6 +79,8 @@ class CommandDesk:
         self._endpoints = endpoints
         self._plan: dict[str, Any] = {}
         self._plan_sent: dict[str, Any] = {}
+        self._orbit: dict[str, Any] = {}
+        self._orbit_sent: dict[str, Any] = {}
         self._sorting: dict[str, Any] = {}
         self._sorting_sent: dict[str, Any] = {}
         self._study: dict[str, Any] = {}
@@ -122,6 +124,15 @@ class CommandDesk:
     def set_protocol(self, args: dict[str, Any]) -> None:
         """Send ``protocol`` with the next Arm; {} leaves it to the daq, which keeps what it has."""
         self._plan = dict(args)
+
+    @property
+    def orbit(self) -> dict[str, Any]:
+        """The chosen orbit that was not armed yet, as an argument of Arm; {} for none."""
+        return dict(self._orbit)
+
+    def set_orbit(self, args: dict[str, Any]) -> None:
+        """Send ``orbit`` with the next Arm, over the protocol's; {} leaves it as it is."""
+        self._orbit = dict(args)
 
     def again(self) -> None:
         """Arm the run that was closed once more, with its settings; those chosen for another Arm
@@ -224,9 +235,9 @@ class CommandDesk:
         if name != "arm":
             return {}
         self._sorting_sent, self._study_sent = self._sorting, self._study
-        self._plan_sent = self._plan
+        self._plan_sent, self._orbit_sent = self._plan, self._orbit
         args: dict[str, Any] = {"settings": dict(self._sorting)} if self._sorting else {}
-        return args | self._study | self._plan
+        return args | self._study | self._plan | self._orbit
 
     def _take(self, reply: Reply) -> None:
         command = self.pending.get(reply.id)
@@ -268,6 +279,8 @@ class CommandDesk:
             self._study = {}
         if self._plan is self._plan_sent:
             self._plan = {}
+        if self._orbit is self._orbit_sent:
+            self._orbit = {}
 
     def _give_up_overdue(self) -> None:
         now_s = self._clock()

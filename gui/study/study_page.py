@@ -12,6 +12,7 @@ from gui.kit.panels import CalmLabel, ElidedLabel, Panel, scrolling
 from gui.kit.told import check_words
 from gui.kit.words import mark, tr
 from gui.link.command_desk import ALLOWED, CommandDesk
+from gui.study.orbit_choice import OrbitChoice
 from gui.study.protocol_choice import ProtocolChoice
 from gui.study.reading import FIELDS, TIMES, StudyReading, read_study_form
 from hw.messages.patient_position import PATIENT_POSITIONS
@@ -49,7 +50,7 @@ class StudyPage(QtWidgets.QWidget):
         super().__init__()
         self._desk, self._clock = desk, clock
         self._used: dict[str, str] | None = None
-        self.protocol = ProtocolChoice(desk)
+        self.protocol, self.orbit = ProtocolChoice(desk), OrbitChoice(desk)
         self.editors: dict[str, QtWidgets.QLineEdit | QtWidgets.QComboBox] = {}
         self.faults: dict[str, ElidedLabel] = {}
         panel = Panel(
@@ -127,6 +128,7 @@ class StudyPage(QtWidgets.QWidget):
         panel.body.addSpacing(8)
         panel.body.addWidget(_caption(tr("Protocol")))
         panel.body.addWidget(self.protocol)
+        panel.body.addWidget(self.orbit)
         panel.body.addSpacing(8)
         panel.body.addWidget(_caption(tr("Before the start")))
         for label in self.checks:
@@ -177,6 +179,7 @@ class StudyPage(QtWidgets.QWidget):
             self._used = None
             self.state.show_text(tr(GONE), theme.NOTICE)
         self.protocol.refresh(telemetry)
+        self.orbit.refresh(telemetry)
         self._show_checks(telemetry.checks if telemetry else [])
         allowed = telemetry is not None and "arm" in ALLOWED[telemetry.state]
         words = "" if allowed else tr("A run is armed or under way: this is for the one after it")

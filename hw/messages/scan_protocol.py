@@ -25,6 +25,9 @@ from hw.messages.sort_settings import (
 Words = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 ProtocolName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 ProtocolVersion = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+OrbitText = Annotated[str, msgspec.Meta(max_length=40, pattern=r"^[a-z0-9:./+-]*$")]
+"""As ``hw/scanner/orbit.py`` reads it, ``step:32x10s`` for instance; "" leaves it to the source."""
+
 LONGEST_S = 864_000.0
 
 DurationS = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_S)]
@@ -89,6 +92,8 @@ class ScanProtocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     nuclide : such as F-18; "" leaves it to the run
     tracer : such as FDG, for people; never a person's data
     until : what ends the run
+    orbit : how the scanner moves, ``fixed:30``, ``step:32x10s`` or ``turn:6deg/s``; "" as it is
+        set at the scanner
     sorting : windows and sorting settings
     live : window, frames, attenuation and corrections of the live image. An activity calibration is
         the instrument's, not the protocol's
@@ -102,6 +107,7 @@ class ScanProtocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     nuclide: Words = ""
     tracer: Words = ""
     until: RunUntil = RunUntil()
+    orbit: OrbitText = ""
     sorting: SortChanges = SortChanges()
     live: LiveSettings = LiveSettings()
 
@@ -110,6 +116,11 @@ class ScanProtocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise SettingsError(
                 f"protocol {self.name}: live.activity = {self.live.activity!r} belongs to an "
                 "instrument: leave it out, and give --live-activity where the run is begun"
+            )
+        if self.orbit and self.modality == "PET":
+            raise SettingsError(
+                f"protocol {self.name}: orbit = {self.orbit!r}: a PET scanner stands still: leave "
+                "it out"
             )
         if self.until.noise_percent and self.modality == "SPECT":
             raise SettingsError(

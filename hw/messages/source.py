@@ -21,6 +21,7 @@ from hw.messages.bounds import (
     Text,
     Words,
 )
+from hw.messages.scan_protocol import OrbitText
 
 MOST_FAULTS = 10_000
 Seen = Annotated[
@@ -77,6 +78,8 @@ class Start(Message):
 
     duration_s : detector time after which the source ends by itself with LAST frames; 0 = endless
     folder : the run's folder on the daq's machine, for an emulator that records its truth there
+    orbit : how the scanner is to move (``hw/scanner/orbit.py``); "" as it is set at the source. A
+        source that moves nothing takes no notice: the angles in its frames are what counts
     first_period : for a source that comes back into a run: the period of its first frame, which is
         flagged as FIRST; frames are numbered from 0
     """
@@ -84,6 +87,7 @@ class Start(Message):
     run_tag: int
     duration_s: float = 0.0
     folder: str = ""
+    orbit: OrbitText = ""
     first_period: int = 0
 
 

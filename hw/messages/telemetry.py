@@ -152,6 +152,7 @@ class Telemetry(Message):
     ``interruptions``: of the run, the newest 20.
     ``checks``: what should be looked at before a run is started; empty in one.
     ``patient_position``: how the patient lies in the scanner, as the run was told.
+    ``orbit``: how the scanner moves in it, "" as it is set at the source
     ``protocol``: name and version of the protocol that the run was armed by, before one of that of
     the next Arm; "" without. ``until``: what ends the run; ``counted`` of these counts there are;
     ``noise_percent``: of the newest live image, 0 if not known.
@@ -200,6 +201,7 @@ class Telemetry(Message):
     patient_position: PatientPosition = UNKNOWN
     checks: list[StartCheck] = []
     protocol: str = ""
+    orbit: str = ""
     until: RunUntil = RunUntil()
     counted: int = 0
     noise_percent: float = 0.0

@@ -8,7 +8,7 @@ import msgspec
 
 from daq.errors import RunError
 from daq.folder.protocols.shelf import check_nuclide
-from daq.folder.run_config import RunConfig, check_fits, default_settings
+from daq.folder.run_config import RunConfig, check_fits, check_orbit, default_settings
 from hw.messages.live_settings import LiveSettings
 from hw.messages.scan_protocol import RunUntil, ScanProtocol
 from hw.messages.sort_settings import SettingsError, SortSettings
@@ -34,6 +34,7 @@ def planned(base: RunConfig, protocol: ScanProtocol) -> RunConfig:
     return msgspec.structs.replace(
         with_end(base, protocol.until),
         settings=settings,
+        orbit=protocol.orbit,
         live=msgspec.structs.replace(protocol.live, activity=base.live.activity),
         labels=labels,
         protocol=protocol,
@@ -58,6 +59,7 @@ def planned_settings(
         wanted = protocol.sorting.given() | given
         settings = default_settings(scanner, nuclides=nuclides, **wanted)
         check_fits(settings, scanner)
+        check_orbit(protocol.orbit, scanner)
     except (SettingsError, NuclideError, ProtocolError) as error:
         raise RunError(f"protocol {protocol.label} with {scanner.name}: {error}") from error
     return settings
@@ -68,7 +70,7 @@ def unplanned(base: RunConfig) -> RunConfig:
     settings = default_settings(base.scanner(), nuclides=_nuclides(base.labels))
     live = LiveSettings(activity=base.live.activity)
     free = with_end(base, RunUntil())
-    return msgspec.structs.replace(free, settings=settings, live=live, protocol=None)
+    return msgspec.structs.replace(free, settings=settings, live=live, orbit="", protocol=None)
 
 
 def with_end(base: RunConfig, until: RunUntil) -> RunConfig:
@@ -89,6 +91,7 @@ def departures(config: RunConfig) -> list[str]:
     parts = {
         "sorting": config.settings != meant.settings,
         "live image": config.live != meant.live,
+        "orbit": config.orbit != meant.orbit,
         "end": config.until != meant.until,
         "nuclide": config.labels.get("nuclide") != meant.labels.get("nuclide"),
     }
@@ -114,6 +117,7 @@ def protocol_from(
         "nuclide": nuclides[0] if len(nuclides) == 1 else "",
         "tracer": tracer or (before.tracer if before else ""),
         "until": msgspec.to_builtins(config.until),
+        "orbit": config.orbit,
         "sorting": changes,
         "live": msgspec.to_builtins(config.live) | {"activity": ""},
     }

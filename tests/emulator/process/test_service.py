@@ -25,6 +25,8 @@ from oracles.emulation import decode_frame
 
 BOUND_S = 20.0
 PERIOD_S = 0.00524288
+ANGLE = 4
+"""The kind of word that has an angle."""
 
 
 class FakeDaq:
@@ -173,6 +175,22 @@ def test_second_run_starts_from_zero_with_another_seed(bench):
     assert [f["sequence"] for f in runs[0]] == [f["sequence"] for f in runs[1]]
     assert runs[0][0]["events"] != runs[1][0]["events"]
     assert {f["run_tag"] for f in runs[1]} == {2}
+
+
+def test_a_runs_orbit_is_taken_and_an_impossible_one_told(bench):
+    one = bench(scanner="gamma_head_lehr", nuclide="Tc-99m", activity_Bq=1e5)
+    angles = {}
+    for tag, orbit in ((1, "fixed:30"), (2, "")):
+        one.daq.frames.clear()
+        one.daq.order(Start(run_tag=tag, duration_s=0.02, orbit=orbit))
+        assert one.daq.until(SourceReport).failed == ""
+        frames = by_module(one.daq.frames)[0]
+        events = [event for frame in frames for event in frame["events"]]
+        words = [(one["crystal"] << 14) + one["energy"] for one in events if one["kind"] == ANGLE]
+        angles[tag] = set(words)
+    one.daq.order(Start(run_tag=3, duration_s=0.02, orbit="fixed:999"))
+    assert "gantry 'fixed:999': 999° is outside" in one.daq.until(SourceReport).failed
+    assert angles == {1: {30_000}, 2: {0}}  # in thousandths of a degree
 
 
 def test_shutdown_ends_the_process_while_a_run_is_on(bench):

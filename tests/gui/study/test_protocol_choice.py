@@ -65,6 +65,33 @@ def test_a_choice_goes_with_the_next_arm_and_is_the_daqs_from_then_on(
     assert second == {"protocol": None}
 
 
+def test_a_spect_scanners_orbit_goes_with_the_next_arm_and_no_other(
+    endpoints: Endpoints, console: ConsoleWindow, pump: Pump
+) -> None:
+    orbit = console.study.orbit
+    console.pages.show_page("Study")
+    script = Script(state="idle", no_images=True, settings=SCENARIOS["head"]().settings)
+    with Feeder(endpoints, script) as feeder:
+        pump(orbit.kind.isVisible)
+        assert orbit.kind.currentText() == "as it was: as it is set at the scanner"
+        place = orbit.kind.findData("step")
+        orbit.kind.setCurrentIndex(place)
+        orbit.kind.activated.emit(place)
+        orbit.steps.setValue(60)
+        assert orbit.dwell.isVisible() and not orbit.angle.isVisible()
+        console.run_bar.buttons["arm"].click()
+        pump(lambda: feeder.script.state == "armed" and not console.desk.orbit)
+        feeder.script.orbit = "step:60x10s"
+        pump(lambda: orbit.kind.currentText() == "as it was: step:60x10s")
+        feeder.script.state = "idle"
+        pump(console.run_bar.buttons["arm"].isEnabled)
+        console.run_bar.buttons["arm"].click()
+        pump(lambda: len(feeder.commands) == 2)
+        feeder.script.settings = Script().settings
+        pump(lambda: not orbit.isVisible())
+    assert [c.args for c in feeder.commands] == [{"orbit": "step:60x10s"}, {}]
+
+
 def test_one_saved_meanwhile_is_there_when_the_page_is_shown(
     endpoints: Endpoints, console: ConsoleWindow, pump: Pump
 ) -> None:

@@ -82,6 +82,7 @@ class Script:
     position: PatientPosition = UNKNOWN
     checks: list[StartCheck] = field(default_factory=list)
     protocol: str = ""
+    orbit: str = ""
     until: RunUntil = field(default_factory=RunUntil)
     counted: int = 0
     noise_percent: float = 0.0
@@ -289,6 +290,7 @@ class Feeder:
             patient_position=script.position,
             checks=script.checks,
             protocol=script.protocol,
+            orbit=script.orbit,
             until=script.until,
             counted=script.counted,
             noise_percent=script.noise_percent,

@@ -19,6 +19,7 @@ from daq.folder.protocols.planned_config import (
 from daq.folder.run_config import RunConfig, check_fits, default_settings
 from hw.messages.live_settings import LiveSettings
 from hw.messages.scan_protocol import RunUntil, ScanProtocol, SortChanges
+from hw.messages.sort_settings import SettingsError
 from hw.scanner.preset_file import load_scanner, scanner_names, scanner_to_toml_text
 from hw.scanner.protocol_text import shipped_protocols, why_not_for
 
@@ -65,6 +66,21 @@ def test_what_differs_from_the_protocol_is_told() -> None:
     assert in_words(config) == "protocol ours v1: no title; ends after 60 s or 9 counts"
     assert in_words(changed).endswith("; not as the protocol says: sorting, end")
     assert in_words(config_of("bench2")) == ""
+
+
+def test_a_protocols_orbit_is_the_runs_and_another_is_told() -> None:
+    camera = config_of("gamma_head_lehr")
+    spect = ScanProtocol(name="ours", modality="SPECT", nuclide="Tc-99m", orbit="step:32x10s")
+    config = planned(camera, spect)
+    assert config.orbit == "step:32x10s"
+    assert departures(msgspec.structs.replace(config, orbit="fixed:30")) == ["orbit"]
+    assert protocol_from(config, "again").orbit == "step:32x10s"
+    assert unplanned(config).orbit == ""
+    for orbit, words in (("fixed:400", "400° is outside"), ("round", "write fixed:30")):
+        with pytest.raises(RunError, match=words):
+            planned(camera, msgspec.structs.replace(spect, orbit=orbit))
+    with pytest.raises(SettingsError, match="a PET scanner stands still"):
+        ScanProtocol(name="ours", modality="PET", orbit="fixed:30")
 
 
 @pytest.mark.parametrize(
