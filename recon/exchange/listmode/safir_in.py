@@ -53,11 +53,8 @@ def read_safir(path: Path, crystal_map: Path) -> SafirLines:
     ms = np.where(is_time, words & np.uint64((1 << 48) - 1), np.uint64(0)).astype(np.int64)
     events = words[~is_time]
     ends = []
-    for ring_at, detector_at, layer_at in ((0, 16, 48), (8, 32, 52)):
-        index = tuple(
-            _bits(events, at, count)
-            for at, count in ((ring_at, 8), (detector_at, 16), (layer_at, 4))
-        )
+    for fields in _ENDS:
+        index = tuple(_bits(events, first, count) for first, count in fields)
         inside = np.all([i < n for i, n in zip(index, places.shape, strict=False)], axis=0)
         found = places[tuple(np.where(inside, i, 0) for i in index)]
         unknown = ~inside | np.isnan(found[:, 0])
