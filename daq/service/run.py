@@ -90,8 +90,13 @@ class Run:
     ended_by : what ended it, "" while it goes on
     """
 
-    def __init__(self, config: RunConfig, runs_root: Path) -> None:
-        """Make the folder and both logs; raises RunError or StorageError."""
+    def __init__(
+        self, config: RunConfig, runs_root: Path, *, folder: Path | None = None
+    ) -> None:
+        """Make the folder and both logs; raises RunError or StorageError.
+
+        folder : an emptied one to take instead of a new one
+        """
         self.config = config
         self.scanner = config.scanner()
         check_fits(config.settings, self.scanner)
@@ -104,7 +109,7 @@ class Run:
             if config.calibration
             else None
         )
-        self.folder = new_run_folder(runs_root, config, self.scanner.name, self.created)
+        self.folder = folder or new_run_folder(runs_root, config, self.scanner.name, self.created)
         self.name = self.folder.name
         self._prepare()
         head = self._head()

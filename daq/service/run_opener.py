@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from daq.errors import RunError
+from daq.errors import RunError, StorageError
 from daq.folder.identity.identity_file import Identity, read_identity, write_identity
 from daq.folder.identity.study_file import Study, read_study, write_study
 from daq.folder.journal import Journal
@@ -18,6 +18,9 @@ from daq.service.imager_link import ImagerLink
 from daq.service.own_calibration import calibrated
 from daq.service.run import Run
 from hw.physics.nuclides import nuclide_in
+
+PICTURES = (".png", ".part")
+"""What a console writes into a run's folder: its pictures, and one that it is about to name."""
 
 
 def of_its_tracer(config: RunConfig, study: Study | None) -> RunConfig:
@@ -75,8 +78,15 @@ class RunOpener:
         self._asked = config
         return self._open(calibrated(config, serial), identity, study)
 
-    def _open(self, config: RunConfig, identity: Identity | None, study: Study | None) -> Run:
-        run = Run(config, self._root)
+    def _open(
+        self,
+        config: RunConfig,
+        identity: Identity | None,
+        study: Study | None,
+        *,
+        folder: Path | None = None,
+    ) -> Run:
+        run = Run(config, self._root, folder=folder)
         self._announce(run)
         how = run.calibration.identity if run.calibration else f"none: {run.config.uncalibrated}"
         self._journal.add("info", f"calibration: {how}")
@@ -127,12 +137,21 @@ class RunOpener:
         run.put_away()
         self._journal.close()
         identity, study = read_identity(run.folder), read_study(run.folder)
-        _remove(run.folder)
-        return self._open(config, identity, study)
+        _empty(run.folder)
+        return self._open(config, identity, study, folder=run.folder)
 
 
-def _remove(folder: Path) -> None:
-    """Free a folder's name at once, whoever still writes into it, and delete what was in it."""
-    aside = folder.with_name(f".{folder.name}-put-away")
-    folder.rename(aside)
-    shutil.rmtree(aside, ignore_errors=True)
+def _empty(folder: Path) -> None:
+    """Delete what a run that never started wrote; raises StorageError.
+
+    The folder stays: a console that photographs into it would make one of its name meanwhile, and
+    the run would be refused. Its pictures stay, too.
+    """
+    try:
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.suffix not in PICTURES:
+                entry.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot empty {folder}: {error.strerror}") from error

@@ -66,10 +66,16 @@ def test_a_run_armed_before_its_source_came_is_armed_anew_for_it(acquisition, so
     daq = acquisition()
     armed = daq.control.call("arm")
     assert own_calibration(Path(armed["run"])) is None
+    picture = Path(armed["run"]) / "console.png"  # a console that was opened meanwhile
+    picture.write_bytes(b"picture")
+    place = picture.parent.stat().st_ino
     modules = source(daq, serial=OURS)
     daq.control.call("start")
     folder = measure(daq, modules)
     assert folder == Path(armed["run"])  # what a client was told stays true
+    # never away, or a console that photographs at that moment makes it, and Start is refused
+    assert folder.stat().st_ino == place
+    assert picture.read_bytes() == b"picture"
     is_calibrated(folder)
     assert json.loads((folder / "summary.json").read_text())["condition"] == "good"
 

@@ -65,7 +65,7 @@ GO_ON_S = 15.0
 KERNELS = "kernels"
 """The child that compiles, once there is a picture, what later commands need."""
 
-NICENESS = {"imager": 5, "console": 5, KERNELS: 19}
+NICENESS = {"imager": 10, "console": 10, KERNELS: 19}
 """Picture and window yield to the data: taking, logging and sorting come first on a busy machine;
 and compiling yields to everything."""
 

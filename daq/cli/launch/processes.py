@@ -1,7 +1,9 @@
 """Child processes of a launcher: started with a parent-death signal, stopped together, bounded.
 
-No orphan, ever: each child asks the kernel for SIGTERM when its parent dies, sits in a session
-of its own so that Ctrl-C reaches only the launcher, and is killed if it outlives its bound.
+No orphan, ever: each child asks the kernel for SIGTERM when its parent dies, sits in a process
+group of its own so that Ctrl-C reaches only the launcher, and is killed if it outlives its bound.
+Not in a session of its own: Linux shares the processors evenly between sessions (autogroup, see
+sched(7)), and one process would no longer yield to another, however nice it is.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ class Children:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                process_group=0,
                 preexec_fn=lambda: begin_child(parent, niceness),
             )
             self._children[name] = Child(name, process, log)

@@ -1,8 +1,10 @@
-"""A child in the foreground ends with the command that waits for it, and leaves no zombie."""
+"""Children: those in the background yield as told; one in the foreground ends with who waits for
+it, and leaves no zombie."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from daq.cli.launch.processes import Children
 
 WAITING = """
 import json, sys
@@ -84,3 +88,21 @@ def test_one_more_ctrl_c_kills_a_child_that_does_not_leave(tmp_path: Path) -> No
     waiting.process.send_signal(signal.SIGINT)
     assert waiting.result() == ("interrupted", [])
     assert not child.is_running()
+
+
+def test_a_child_in_the_background_yields_within_our_session_and_hears_no_ctrl_c(
+    tmp_path, monkeypatch
+):
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\n{WAITS}", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    children = Children(tmp_path / "logs")
+    pid = children.start("imager", [], niceness=7).process.pid
+    try:
+        # in a session of its own it would get as much of a processor as all of ours together
+        assert os.getsid(pid) == os.getsid(0)
+        assert os.getpgid(pid) == pid != os.getpgid(0)
+        assert psutil.Process(pid).nice() == psutil.Process().nice() + 7
+    finally:
+        children.stop()
