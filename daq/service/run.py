@@ -90,9 +90,7 @@ class Run:
     ended_by : what ended it, "" while it goes on
     """
 
-    def __init__(
-        self, config: RunConfig, runs_root: Path, *, folder: Path | None = None
-    ) -> None:
+    def __init__(self, config: RunConfig, runs_root: Path, *, folder: Path | None = None) -> None:
         """Make the folder and both logs; raises RunError or StorageError.
 
         folder : an emptied one to take instead of a new one
