@@ -1,5 +1,12 @@
 """Write a run's coincidences in another program's list-mode format, or one of its images as it is.
 
+Of a SPECT run, the projections:
+
+dicom    NM TOMO, one file: all energy windows, heads and views (PyTomography reads it).
+interfile  NAME_WINDOW.hs and .s for each energy window, as STIR reads them.
+
+Of a PET run, the coincidences:
+
 petsird  one file: scanner, prompts, delayeds. No times of events, only of time blocks. Its readers
          take their own version only (--petsird-version): the newest petsird package 0.12, STIR 6.5
          0.9. `tomoshibi import petsird` reads all four.
@@ -36,6 +43,7 @@ from daq.cli.common import (
     tell,
     whole,
 )
+from daq.cli.images.export_projections import export_projections
 from daq.cli.images.stored_images import export_image
 from daq.cli.progress import ProgressLine
 from daq.folder.listing.run_images import EXPORTS
@@ -50,6 +58,7 @@ if TYPE_CHECKING:
 
 MOST_ENERGY_BINS = 1000
 IMAGE_FORMATS = ("nifti", "dicom", "interfile")
+PROJECTION_FORMATS = ("dicom", "interfile")
 PETSIRD_VERSIONS = ("0.12", "0.11", "0.10", "0.9")
 SUFFIXES = {"petsird": ".petsird", "castor": ".Cdh", "safir": ".clm.safir"}
 
@@ -60,6 +69,7 @@ examples:
   tomoshibi export RUN --format petsird --petsird-version 0.9     (for STIR 6.5)
   tomoshibi export RUN --format castor --corrections attenuation,randoms --output brain.Cdh
   tomoshibi export last --image live --format dicom
+  tomoshibi export SPECT_RUN --format dicom --view-deg 6 --output head.dcm
   tomoshibi export RUN --format safir    (then, in its folder, STIR's lm_to_projdata)
 """
 
@@ -94,6 +104,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corrections", default="", metavar="NAMES",
                         help="castor: attenuation, normalisation, randoms, separated by commas; "
                         "stored with every event")  # fmt: skip
+    parser.add_argument("--view-deg", type=positive, default=3.0, metavar="DEG",
+                        help="projections: width of the bins of angle that become views "
+                        "(default: %(default)g)")  # fmt: skip
     add_runs_option(parser)
     add_json_option(parser)
 
@@ -108,8 +121,16 @@ def run(options: argparse.Namespace) -> int:
         return export_image(options, folder)
     config = run_config(folder)
     if config.scanner().modality == "SPECT":
+        if options.format not in PROJECTION_FORMATS:
+            raise CommandError(
+                f"{folder.name} is a SPECT run: it has no coincidences to export, but projections "
+                f"(--format {' or '.join(PROJECTION_FORMATS)}) and images (--image)"
+            )
+        return export_projections(options, folder)
+    if options.format in IMAGE_FORMATS:
         raise CommandError(
-            f"{folder.name} is a SPECT run: it has no coincidences to export, only images: --image"
+            f"--format {options.format} is for images and SPECT projections: name an image with "
+            "--image, or make one with `tomoshibi reconstruct`"
         )
     if options.corrections and options.format != "castor":
         raise CommandError(f"--corrections: {options.format} has no place for them; castor has")
@@ -133,13 +154,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _check_format(options: argparse.Namespace) -> None:
     """Refuse a format of images for events, and the other way."""
-    if options.format in IMAGE_FORMATS and not options.image:
-        raise CommandError(
-            f"--format {options.format} is for images: name one with --image, or make one with "
-            "`tomoshibi reconstruct`"
-        )
-    if options.identified and not (options.image and options.format == "dicom"):
-        raise CommandError("--identified: only images as DICOM have a place for a patient")
+    if options.identified and options.format != "dicom":
+        raise CommandError("--identified: only DICOM has a place for a patient")
     if options.image and options.format not in IMAGE_FORMATS:
         raise CommandError(f"--image: an image is written as {', '.join(IMAGE_FORMATS)}")
 

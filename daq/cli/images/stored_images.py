@@ -27,10 +27,10 @@ def export_image(options: argparse.Namespace, folder: Path) -> int:
     modality = run_config(folder).scanner().modality
     made = stored_image(source, modality, run_facts(folder))
     if options.identified:
-        made = replace(made, metadata={**made.metadata, "identity": _identity(folder)})
+        made = replace(made, metadata={**made.metadata, "identity": identity_of(folder)})
     files = write_images(made, path, [options.format])
     if options.identified:
-        _keep_private(files)
+        keep_private(files)
     result = {
         "run": str(folder),
         "image": str(source),
@@ -41,7 +41,7 @@ def export_image(options: argparse.Namespace, folder: Path) -> int:
     return 0
 
 
-def _identity(folder: Path) -> dict[str, str]:
+def identity_of(folder: Path) -> dict[str, str]:
     """Return who a run is about, as its identity.json says; raises CommandError if it does not."""
     try:
         found = read_identity(folder)
@@ -57,11 +57,22 @@ def _identity(folder: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _keep_private(files: list[Path]) -> None:
+def keep_private(files: list[Path]) -> None:
     """Let only their owner read files that identify a person."""
     for path in files:
         for one in (*path.glob("*"), path) if path.is_dir() else (path,):
             one.chmod(0o700 if one.is_dir() else 0o600)
+
+
+def private_output(options: argparse.Namespace, folder: Path) -> None:
+    """Refuse to write whom a run is about into its own folder."""
+    if options.identified and (
+        options.output is None or options.output.resolve().is_relative_to(folder.resolve())
+    ):
+        raise CommandError(
+            "--identified needs an --output outside of the run's folder: of a run, identity.json "
+            "alone says whom it is about"
+        )
 
 
 def _named(folder: Path, name: str) -> Path:
@@ -74,13 +85,7 @@ def _named(folder: Path, name: str) -> Path:
 
 def _output_of(options: argparse.Namespace, folder: Path) -> Path:
     """Return the NIfTI file beside which it goes: as named, or the first free one."""
-    if options.identified and (
-        options.output is None or options.output.resolve().is_relative_to(folder.resolve())
-    ):
-        raise CommandError(
-            "--identified needs an --output outside of the run's folder: of a run, identity.json "
-            "alone says whom it is about"
-        )
+    private_output(options, folder)
     if options.output is not None:
         path = check_output(options.output)
         if not _free(path):

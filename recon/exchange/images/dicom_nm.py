@@ -9,7 +9,6 @@ object of the same series.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import NuclearMedicineImageStorage
 
-from hw.messages.patient_position import PatientPosition
 from hw.whole_file import whole_file
 from recon.core.frame_times import FrameTime, as_volumes
 from recon.core.grid import Image, ImageGrid
@@ -41,7 +39,7 @@ from recon.exchange.images.dicom_parts import (
     set_rescale,
     set_times,
 )
-from recon.exchange.images.patient_axes import directions, lps_planes
+from recon.exchange.images.patient_axes import lps_planes, patient_angle_deg
 from recon.exchange.scan_facts import NO_DATE, ScanFacts
 
 UCUM = {
@@ -158,8 +156,8 @@ def _set_rotation(made: Dataset, facts: ScanFacts, frame: FrameTime) -> None:
     start, step, count = facts.more.get("angles_deg") or (0.0, 0.0, 1)
     scan = abs(step) * count
     rotation = Dataset()
-    first = _angle_deg(float(start), facts.position)
-    turned = (_angle_deg(float(start) + 1.0, facts.position) - first) % 360.0 < 180.0
+    first = patient_angle_deg(float(start), facts.position)
+    turned = (patient_angle_deg(float(start) + 1.0, facts.position) - first) % 360.0 < 180.0
     rotation.StartAngle = decimal(first)
     rotation.AngularStep, rotation.ScanArc = decimal(abs(float(step))), decimal(scan)
     rotation.RotationDirection = "CC" if turned == (step >= 0) else "CW"
@@ -171,13 +169,6 @@ def _set_rotation(made: Dataset, facts: ScanFacts, frame: FrameTime) -> None:
     made.NumberOfRotations = 1
     made.RotationInformationSequence = Items([rotation])
     made.TypeOfDetectorMotion = "CONTINUOUS" if step else "STATIONARY"
-
-
-def _angle_deg(ours_deg: float, position: PatientPosition) -> float:
-    """Return DICOM's angle about the patient of a direction in the scanner's x-y plane."""
-    angle = math.radians(ours_deg)
-    left, back, _ = directions(position) @ np.array([-math.cos(angle), -math.sin(angle), 0.0])
-    return round(math.degrees(math.atan2(left, back)), 6) % 360.0
 
 
 def _set_reconstruction(made: Dataset, facts: ScanFacts, grid: ImageGrid) -> None:

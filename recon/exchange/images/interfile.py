@@ -60,10 +60,10 @@ def _header(
     lines = [
         "!INTERFILE :=",
         f"!imaging modality := {'PT' if pet else 'nucmed'}",
-        "!originating system := " + _words(facts.scanner),
+        "!originating system := " + words(facts.scanner),
         f"; {NOT_FOR_DIAGNOSIS}",
-        f"; run {_words(facts.run)}; {_words(facts.algorithm)}",
-        f"; unit {_words(facts.unit)}",
+        f"; run {words(facts.run)}; {words(facts.algorithm)}",
+        f"; unit {words(facts.unit)}",
         f"; corrections {', '.join(sorted(facts.applied)) or 'none'}",
         "!version of keys := STIR4.0" if pet else "!version of keys := 3.3",
         f"!name of data file := {values}",
@@ -71,17 +71,17 @@ def _header(
         "!GENERAL IMAGE DATA :=",
         f"!type of data := {'PET' if pet else 'Tomographic'}",
         "imagedata byte order := LITTLEENDIAN",
-        *_position(facts),
+        *position_lines(facts),
     ]
     if facts.created != NO_DATE:
         lines.append(f"!study date (UTC) := {facts.created:%Y:%m:%d}")
         lines.append(f"!study time (UTC) := {facts.created:%H:%M:%S}")
     if facts.nuclide is not None:
-        lines += _nuclide(facts.nuclide)
+        lines += nuclide_lines(facts.nuclide)
     return lines + _study(grid, pet=pet) + _times(frames) + ["!END OF INTERFILE :="]
 
 
-def _nuclide(nuclide: Nuclide) -> list[str]:
+def nuclide_lines(nuclide: Nuclide) -> list[str]:
     """Return its name as STIR's table (radionuclide_names.json) has it, which is DICOM's; of others
     STIR takes half-life and branching as they stand here."""
     _, name = NUCLIDE_CODES.get(nuclide.name, ("", nuclide.name))
@@ -95,7 +95,8 @@ def _nuclide(nuclide: Nuclide) -> list[str]:
     return lines
 
 
-def _position(facts: ScanFacts) -> list[str]:
+def position_lines(facts: ScanFacts) -> list[str]:
+    """Return how the patient lay."""
     first = {"H": "head_in", "F": "feet_in"}.get(facts.position[0], "unknown")
     turned = {"S": "supine", "P": "prone", "DR": "right", "DL": "left"}
     how = "unknown" if first == "unknown" else turned[facts.position[2:]]
@@ -124,14 +125,20 @@ def _study(grid: ImageGrid, *, pet: bool) -> list[str]:
 def _times(frames: Sequence[FrameTime]) -> list[str]:
     lines = [f"!number of time frames := {len(frames)}"]
     for number, frame in enumerate(frames, 1):
-        lines += [
-            f"image relative start time (sec) [{number}] := {frame.start_s:.9g}",
-            f"!image duration (sec) [{number}] := {frame.duration_s:.9g}",
-        ]
+        lines += time_lines(frame.start_s, frame.duration_s, number)
         if frame.gate is not None:
             lines.append(f"; frame {number} is gate {frame.gate}")
     return lines
 
 
-def _words(text: str) -> str:
+def time_lines(start_s: float, duration_s: float, number: int = 1) -> list[str]:
+    """Return start and duration of a time frame."""
+    return [
+        f"image relative start time (sec) [{number}] := {start_s:.9g}",
+        f"!image duration (sec) [{number}] := {duration_s:.9g}",
+    ]
+
+
+def words(text: str) -> str:
+    """Return a text on one line."""
     return " ".join(text.split())

@@ -8,6 +8,8 @@ as head first, supine.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -35,6 +37,13 @@ Code = tuple[str, str]
 def directions(position: PatientPosition) -> F8:
     """Return (3, 3): columns are the LPS directions of −x, −y and z of the scanner's frame."""
     return np.array([_LPS[letter] for letter in AXES[position]], dtype=np.float64).T
+
+
+def patient_angle_deg(ours_deg: float, position: PatientPosition) -> float:
+    """Return DICOM's angle about the patient of a direction in the scanner's x-y plane."""
+    angle = math.radians(ours_deg)
+    left, back, _ = directions(position) @ np.array([-math.cos(angle), -math.sin(angle), 0.0])
+    return round(math.degrees(math.atan2(left, back)), 6) % 360.0
 
 
 def orientation_codes(position: PatientPosition) -> tuple[Code, Code, Code] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT
 from daq.folder.run_config import RunConfig, default_settings
@@ -27,12 +28,21 @@ PERIODS = 40
 LINE_keV = 140.511
 
 
-def write_spect_run(folder: Path, **config_more: Any) -> Path:
+def write_spect_run(
+    folder: Path,
+    *,
+    point_mm: tuple[float, float, float] | None = None,
+    stop_deg: float = 9.0,
+    preset: str = "gamma_head_lehr",
+    **config_more: Any,
+) -> Path:
     """Write a step-and-shoot run of a camera with few pixels: counts from a warm middle.
 
+    point_mm : of a source instead, of which 800 photons a stop go straight to the camera
+    stop_deg : from one stop to the next, of 40
     config_more : more of the run's configuration
     """
-    text = re.sub(r"(n_[uv] = )64", r"\g<1>16", scanner_to_toml_text("gamma_head_lehr"))
+    text = re.sub(r"(n_[uv] = )64", r"\g<1>16", scanner_to_toml_text(preset))
     text = text.replace("[64, 64, 64]", "[16, 16, 8]").replace("[4.0, 4.0, 4.0]", "[16, 16, 16]")
     windows = [msgspec.to_builtins(window) for window in spect_windows("Tc-99m")]
     settings = default_settings(parse_scanner(text, source="test"), windows=windows)
@@ -49,13 +59,27 @@ def write_spect_run(folder: Path, **config_more: Any) -> Path:
     for step in range(40):
         singles, angles = np.zeros(800, SINGLE), np.zeros(1, ANGLE)
         singles["crystal"] = rng.integers(6, 10, 800) + 16 * rng.integers(6, 10, 800)
+        if point_mm is not None:
+            singles["crystal"] = _seen(point_mm, step * stop_deg, rng)
         singles["time_ps"] = np.sort(rng.integers(step * 10**12, (step + 1) * 10**12, 800))
         singles["flags"] = 2 << WINDOW_SHIFT
-        angles["time_ps"], angles["steps"] = step * 10**12, 9000 * step
+        angles["time_ps"], angles["steps"] = step * 10**12, round(1000 * stop_deg) * step
         log.append(BlockKind.ANGLES, angles)
         log.append(BlockKind.SINGLES, singles)
     log.close({})
     return folder
+
+
+def _seen(
+    point_mm: tuple[float, float, float], camera_deg: float, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Return the crystals, of 16 mm, at which a camera at this angle from +x sees a point, blurred
+    by 10 mm: u runs to +y for a camera at +x, v along z."""
+    x, y, z = point_mm
+    turn = np.radians(camera_deg)
+    place = np.array([y * np.cos(turn) - x * np.sin(turn), z])
+    pixel = np.rint((place + rng.normal(0.0, 10.0, (800, 2))) / 16.0 + 7.5).astype(np.int64)
+    return np.asarray(pixel[:, 0] + 16 * pixel[:, 1])
 
 
 def head_toml(limits: str) -> str:
