@@ -11,7 +11,7 @@ DRAIN_MOST_S = 600.0
 REPORTS_S = 10.0
 """For the sources' reports once every module's LAST frame is in: a link process asks each of its
 modules for one, and 48 of them on two busy cores take more than a second. Books without a report do
-not close."""
+not close; a source that never makes one holds each run up for so long, and the run says so."""
 
 IMAGER_S = 10.0
 """For the imager's final report, or a sign of progress."""
@@ -26,12 +26,13 @@ HURRIED_DRAIN_S, HURRIED_SORT_S, HURRIED_IMAGER_S = 0.8, 0.5, 0.5
 class Closing:
     """Decides when each of the steps of stopping is over. Times are monotonic seconds.
 
+    sources : how many reports are waited for
     drained, sorted : whether the first and the second step are over
     """
 
     def __init__(self, now: float, *, sources: int, imager: bool) -> None:
         self.drained = self.sorted = False
-        self._sources = sources
+        self.sources = sources
         self._imager = imager
         self._began = now
         self._drain_s, self._imager_s = DRAIN_MOST_S, IMAGER_S
@@ -56,7 +57,7 @@ class Closing:
         """
         if run.unwritten is not None and not self._hurried:
             return False
-        complete = run.all_ended and len(run.reports) >= self._sources
+        complete = run.all_ended and len(run.reports) >= self.sources
         patience_s = self._reports_s if run.all_ended else self._silence_s
         silent = now - max(last_data_s, self._began) > patience_s
         expired = now - self._began > self._drain_s

@@ -576,12 +576,14 @@ class RunLife(RunStates):
 
     def _judge_books(self, run: Run) -> None:
         """Taint a run whose sums do not close, or whose sources did not all say what they sent."""
-        missing = self._sources.expected - len(run.reports)
-        if not run.reports or run.unsorted:
+        if run.unsorted:
             return
-        if missing > 0:
-            run.taint(f"the books cannot be closed: {missing} of {self._sources.expected} sources "
-                      "made no report")  # fmt: skip
+        expected = max(self._closing.sources, self._sources.expected)
+        if (missing := expected - len(run.reports)) > 0:
+            line = notice("books.no_report", missing=missing, expected=expected)
+            self.journal.tell(line)
+            run.taint(line.text)
+        if not run.reports or missing > 0:
             return
         for words in run.books().open_sums():
             self.journal.tell(notice("books.open", sum=words))
