@@ -61,6 +61,7 @@ GROUPS = {
         "firmware": "build, run, flash and query the modules' firmware",
     },
     "this machine and this program": {
+        "check-source": "listen to a digitizer instead of the daq: what is wrong with it",
         "doctor": "check libraries, display, disk, ports, clock and service",
         "service": "run as a service of this machine: install, status, update, roll-back",
         "warm": "compile and cache all kernels",
@@ -109,6 +110,7 @@ PLACES = {
     "retain": "keeping.retain",
     "validate": "quality.validate",
     "qc": "quality.qc",
+    "check-source": "quality.check_source",
 }
 """Modules of commands that are not named after them."""
 

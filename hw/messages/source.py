@@ -35,8 +35,12 @@ Lacking = Annotated[
 
 
 class Hello(Message):
-    """Source to daq, repeated all the time: who is there.
+    """Source to daq: who is there. Every 0.2 s until Welcome, then once a second; 3 s of silence
+    are a loss.
 
+    kind : what it is, in a word of its own; "firmware" gets ModuleOrders and tells ModuleStates,
+        "replay" can always wait; any other ("digitizer") has no special meaning
+    scanner : the name in the preset
     modules : how many send frames through it; 0 for the detector in front of firmware modules
     serial : the scanner's serial number, by which it finds its factory calibration; "" where the
         source does not know which instrument it is
@@ -76,7 +80,8 @@ class Refused(Message):
 class Start(Message):
     """Daq to source: send frames from detector time 0, tagged with ``run_tag``.
 
-    duration_s : detector time after which the source ends by itself with LAST frames; 0 = endless
+    duration_s : detector time after which the source ends by itself with LAST frames; 0 = endless.
+        The last period is the one that holds it: ⌈duration_s / period⌉ periods are sent
     folder : the run's folder on the daq's machine, for an emulator that records its truth there
     orbit : how the scanner is to move (``hw/scanner/orbit.py``); "" as it is set at the source. A
         source that moves nothing takes no notice: the angles in its frames are what counts
@@ -196,7 +201,9 @@ class FaultDone(msgspec.Struct, kw_only=True):
 class SourceReport(Message):
     """Source to daq at the end of a run: what was really sent, so that the sums can be closed.
 
-    All lists per module are of one length; those of hits may be empty.
+    All lists per module are of one length, that of the whole scanner's modules in the order of
+    their indices: 0 for those that another source sends, whose report is added. Those of hits may
+    be empty.
 
     singles_emitted : event words sent, per module, of every kind
     frames_sent : per module, length = modules

@@ -209,5 +209,6 @@ def test_a_format_of_ones_own_is_known_to_save(recorded: Recorded, tmp_path: Pat
 def test_every_example_is_listed_and_tested() -> None:
     listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     here = Path(__file__).read_text(encoding="utf-8")
+    assert "digitizer.py" in (Path(__file__).with_name("test_digitizer.py")).read_text("utf-8")
     for path in EXAMPLES.glob("*.py"):
         assert f"({path.name})" in listed and f'"{path.name}"' in here

@@ -1,0 +1,1 @@
+"""Listening to a source instead of the daq: what is wrong with frames and messages, in words."""
