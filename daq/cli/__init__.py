@@ -38,6 +38,7 @@ GROUPS = {
         "runs": "list the runs",
         "replay": "replay a run: through the live chain, or --verify its sorting",
         "replay-source": "send a run's raw log as a source of data",
+        "play": "play other electronics' list of single events as a source",
         "sort": "sort a run's raw log again, with other windows or policy",
         "recover": "repair runs that died",
         "protocols": "list, show, save and delete scan protocols",
@@ -52,7 +53,7 @@ GROUPS = {
         "reconstruct": "make an image of a run, as NIfTI",
         "analyse": "measure an image: resolution, contrast, noise, regions; a report",
         "import": "read third-party data: as a run, or as lines",
-        "export": "write a run as PETSIRD, for CASToR or for STIR",
+        "export": "write a run as PETSIRD, for CASToR, for STIR; SPECT projections",
     },
     "instrument": {
         "calibrate": "find gains, skews, walks, masks and more from runs",

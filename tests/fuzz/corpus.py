@@ -27,6 +27,7 @@ from hw.wire.truth_layout import FORMAT, FRAME, LABEL
 from recon.exchange.petsird.header import Binning, header_of
 from recon.exchange.petsird.writer import write_petsird
 from recon.exchange.scan_facts import ScanFacts
+from rigs import foreign_lists as foreign
 
 KEPT = Path(__file__).parents[1] / "data" / "release-0.1"
 GATE = Path(__file__).parents[1] / "data" / "gate_policies.npz"
@@ -150,6 +151,28 @@ turn_deg = 30
 density_g_per_cm3 = 1.1
 material = "water"
 """
+
+ROWS = b"time_ps,channel,energy_keV\n" + b"".join(b"%d,%d,511.0\n" % (9 * k, k) for k in range(99))
+CHANNELS = b"channel,module,crystal,gain,offset_ps\n179,1,63,2.5,-10\n3,0,0,,\n"
+HITS = [(1030, 6.0, 179), (1010, 4.5, 181), (1020, 1.5, 7)]
+
+
+def petsys() -> list[bytes]:
+    return [20 * foreign.petsys_group(HITS)]
+
+
+def petsys_pairs() -> list[bytes]:
+    return [9 * foreign.petsys_pair(HITS, HITS[:2])]
+
+
+def janus() -> list[bytes]:
+    event = foreign.janus_event(3, 55.5, [(0, 85, 572.5), (1, 20, None)])
+    return [foreign.janus_head() + 20 * event]
+
+
+def compass_list() -> list[bytes]:
+    return [foreign.compass([(0, 1, 978, 798), (2, 63, 979, 4095)], has=has) for has in (5, 15)]
+
 
 PEPT = b"Separation= 500 \n\n" + b"".join(
     b"%d %d.5 20 -30.25 %d\n" % (t, t % 90, 4 * t) for t in range(30)

@@ -38,6 +38,10 @@ from daq.folder.run_identity import RunIdentity
 from daq.folder.singles_log import SinglesReader
 from daq.folder.truth_file import TruthReader
 from daq.importers.gate_singles import read_gate_singles
+from daq.importers.streams.caen import Compass, Janus
+from daq.importers.streams.channel_map import ChannelMap
+from daq.importers.streams.petsys import PetsysGroups, PetsysPairs
+from daq.importers.streams.text import Rows
 from daq.link.serial.cobs import decoded
 from daq.link.serial.dictionary import parse_dictionary
 from daq.link.serial.packets import PacketReader
@@ -296,6 +300,14 @@ TARGETS: dict[str, Target] = {
         corpus.gate_npz,
         of_file("g.npz", lambda path: read_gate_singles(path, BENCH2, GEOMETRY)),
         mend=_npz,
+    ),
+    "petsys list": Target(corpus.petsys, of_file("g.ldat", lambda p: list(PetsysGroups(p)))),
+    "petsys pairs": Target(corpus.petsys_pairs, of_file("c.ldat", lambda p: list(PetsysPairs(p)))),
+    "janus list": Target(corpus.janus, of_file("l.dat", lambda p: list(Janus(p)))),
+    "compass list": Target(corpus.compass_list, of_file("c.BIN", lambda p: list(Compass(p)))),
+    "event rows": Target(lambda: [corpus.ROWS], of_file("e.csv", lambda p: list(Rows(p)))),
+    "channel map": Target(
+        lambda: [corpus.CHANNELS], of_file("map.csv", lambda path: ChannelMap.read(path, BENCH2))
     ),
     "workload": Target(corpus.workload_npz, of_file("w.npz", read_workload), mend=_npz),
     "petsird": Target(corpus.petsird, of_file("p.petsird", petsird)),

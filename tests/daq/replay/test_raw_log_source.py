@@ -15,7 +15,7 @@ import zmq
 
 from daq.cli import main
 from daq.folder.run_folder import run_config
-from daq.replay import raw_log_source
+from daq.replay import paced_source
 from daq.replay.raw_log_source import ReplaySource
 from hw.messages.codec import decode, encode
 from hw.messages.endpoints import Endpoints
@@ -36,7 +36,7 @@ def test_a_source_that_is_never_held_back_says_all_the_time_that_it_lives(
     endpoints.bind(data, "data")
     source = ReplaySource(folder, run_config(folder), endpoints, speed=math.inf)
     slow = itertools.count(0.0, 0.05)  # so much passes from look to look: a long log
-    monkeypatch.setattr(raw_log_source, "time", SimpleNamespace(monotonic=lambda: next(slow)))
+    monkeypatch.setattr(paced_source, "time", SimpleNamespace(monotonic=lambda: next(slow)))
     monkeypatch.setattr(source._link, "_clock", lambda: next(slow))
     thread = threading.Thread(target=source.serve, daemon=True)
     thread.start()
@@ -84,9 +84,9 @@ def test_a_run_takes_its_length_over_the_speed(
         now_s += timeout_s
         return []
 
-    monkeypatch.setattr(raw_log_source, "time", SimpleNamespace(monotonic=lambda: now_s))
+    monkeypatch.setattr(paced_source, "time", SimpleNamespace(monotonic=lambda: now_s))
     monkeypatch.setattr(source._link, "poll", wait)
-    source._send_log(Start(run_tag=FRAMES.report.run_tag))
+    source.play(Start(run_tag=FRAMES.report.run_tag))
     source._data.close()
     source._link.close()
     data.close()
