@@ -318,6 +318,17 @@ def test_a_log_cut_in_the_middle_is_exported_with_a_note(
     assert made["prompts"] > 1000 and "left out" in made["notes"][0]
 
 
+def test_a_bit_that_flipped_in_the_log_costs_a_block_and_is_told(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    content = bytearray((run_folder / FILE_NAME).read_bytes())
+    content[len(content) // 2] ^= 1
+    data = run_data(damaged(run_folder, tmp_path, log=bytes(content)))
+    assert data.damaged and "damaged at byte" in " ".join(data.notes)
+    counts = [sum(map(len, one.prompts())) for one in (data, run_data(run_folder))]
+    assert 0.5 * counts[1] < counts[0] < counts[1]
+
+
 def test_a_damaged_raw_log_does_not_hinder_an_image_of_the_list(
     run_folder: Path, tmp_path: Path
 ) -> None:
