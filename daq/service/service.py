@@ -32,8 +32,9 @@ from daq.service.entrance.refusal import Refusal, refused
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink
 from daq.service.left_over import LeftOver
+from daq.service.life.run_parts import MIN_FREE_BYTES
 from daq.service.relays import FaultRelay, ModuleRelay
-from daq.service.run_life import MIN_FREE_BYTES, RunLife
+from daq.service.run_life import RunLife
 from daq.service.run_regions import keep_regions
 from daq.service.sockets import bind_service
 from daq.service.status import compose_projections, compose_telemetry

@@ -11,7 +11,7 @@ import zmq
 
 from daq.folder.journal import read_entries
 from daq.folder.run_config import RunConfig
-from daq.service.closing import REPORTS_S
+from daq.service.life.closing import REPORTS_S
 from daq.service.service import DaqService
 from hw.messages.codec import encode
 from hw.messages.endpoints import Endpoints

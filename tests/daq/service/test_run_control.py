@@ -12,7 +12,8 @@ import pytest
 
 from daq.errors import RunError
 from daq.path.frame_check import FrameChecker
-from daq.service.closing import (
+from daq.service.entrance.refusal import Refusal
+from daq.service.life.closing import (
     DRAIN_MOST_S,
     HURRIED_IMAGER_S,
     HURRIED_SORT_S,
@@ -22,10 +23,9 @@ from daq.service.closing import (
     SILENCE_S,
     Closing,
 )
-from daq.service.entrance.refusal import Refusal
+from daq.service.life.run_states import TRANSITIONS
 from daq.service.run import Run
 from daq.service.run_life import RunLife
-from daq.service.run_states import TRANSITIONS
 from daq.service.watching.watch import GIVE_UP_S, SILENT_S, RunWatch
 from hw.messages.counters import COUNTERS, harm_of
 from hw.scanner.preset_file import load_scanner
