@@ -158,6 +158,7 @@ def test_ctrl_c_while_the_run_is_armed_leaves_a_run_that_says_so(tmp_path):
     assert summary["conditions"] == ["incomplete: never started (the daq was told to leave)"]
 
 
+@pytest.mark.evidence
 def test_a_daq_that_gets_no_time_is_waited_for_until_it_has_written_its_summary(tmp_path):
     process = demo(tmp_path, "--duration", "60")
     members = wait_for_family(process, "acquire", "imager", "emulate", "console")
@@ -240,6 +241,7 @@ def test_a_link_process_killed_in_mid_run_is_started_again_with_its_modules(tmp_
     assert_gone(members, 1.0)
 
 
+@pytest.mark.evidence  # CI kills daqs in test_resume.py and in the campaign
 def test_a_daq_killed_in_mid_run_is_started_again_and_nothing_is_lost(tmp_path):
     process = demo(tmp_path, "--duration", "12")
     members = wait_for_family(process, "acquire", "imager", "emulate", "console")

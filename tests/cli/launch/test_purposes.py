@@ -99,8 +99,14 @@ def mu_map(preset: str, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("modality", ["own", pytest.param("all", marks=pytest.mark.evidence)])
-@pytest.mark.parametrize("kind", ["PET", "SPECT"])
+@pytest.mark.parametrize(
+    ("kind", "modality"),
+    [
+        ("PET", "own"),
+        *(pytest.param(*one, marks=pytest.mark.evidence)
+          for one in (("SPECT", "own"), ("PET", "all"), ("SPECT", "all"))),
+    ],
+)  # fmt: skip
 def test_after_warming_a_whole_run_compiles_nothing(
     chain: Chain, tmp_path: Path, kind: str, modality: str
 ) -> None:

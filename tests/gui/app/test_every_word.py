@@ -91,7 +91,14 @@ def test_every_text_is_one_of_the_language(
     assert not left
 
 
-@pytest.mark.parametrize("scenario", ["trouble", "error", "spect", "idle"])
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "trouble",
+        "spect",
+        *(pytest.param(one, marks=pytest.mark.evidence) for one in ("error", "idle")),
+    ],
+)
 def test_a_language_says_what_english_says(
     endpoints: Endpoints,
     console: ConsoleWindow,

@@ -30,6 +30,13 @@ SCRIPTS: dict[str, Callable[[], Script]] = {
     "SPECT": lambda: replace(SCENARIOS["head"](), no_images=False),
 }
 
+SWEEPS = [
+    pytest.param("trouble", SIZES, id="trouble"),
+    *(pytest.param(kind, SIZES[:1], id=f"{kind}, least room") for kind in ("PET", "SPECT")),
+    *(pytest.param(kind, SIZES[1:], id=f"{kind}, more room", marks=pytest.mark.evidence)
+      for kind in ("PET", "SPECT")),
+]  # fmt: skip
+
 
 def reached(console: ConsoleWindow) -> dict[str, QtWidgets.QWidget]:
     """Return what a hand reaches for beside the pictures of the page that is shown."""
@@ -57,14 +64,18 @@ def scrolled_away(console: ConsoleWindow) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("kind", SCRIPTS)
+@pytest.mark.parametrize(("kind", "sizes"), SWEEPS)
 def test_nothing_is_cut_or_lies_upon_another_on_any_page(
-    endpoints: Endpoints, console: ConsoleWindow, pump: Pump, kind: str
+    endpoints: Endpoints,
+    console: ConsoleWindow,
+    pump: Pump,
+    kind: str,
+    sizes: tuple[tuple[int, int], ...],
 ) -> None:
     found = {}
     with Feeder(endpoints, SCRIPTS[kind]()), ModuleFeeder(endpoints) as modules:
         pump(lambda: console.link.image is not None and console.link.image_is_of_run)
-        for size in SIZES:
+        for size in sizes:
             console.resize(*size)
             for page in console.pages.names:
                 console.pages.show_page(page)

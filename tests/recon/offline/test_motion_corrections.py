@@ -87,9 +87,7 @@ def test_lines_are_tails_by_where_the_object_was() -> None:
                      [5, 30, 0, 0, 0, 0, 0], [10, 30, 0, 0, 0, 0, 0]], float)  # fmt: skip
     parts = []
     for number, x in enumerate((-30.0, 30.0)):
-        found = seen_from(
-            in_ball(rng, 200_000) + (place := np.array([x, 0, 0])), place, seed=number
-        )
+        found = seen_from(in_ball(rng, 60_000) + (place := np.array([x, 0, 0])), place, seed=number)
         found["time_ps"] = np.sort(rng.integers(0, int(5e12), len(found))) + number * int(5e12)
         parts.append(found)
     records = np.concatenate(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hw.messages.counters import COUNTERS, harm_of
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@functools.cache
 def texts_in_code() -> dict[str, str]:
     """Return every marked text with a place that it stands at."""
     found = texts_made()
