@@ -18,6 +18,8 @@ from hw.errors import TomoshibiError
 from hw.messages.endpoints import default_base
 
 MOST_THREADS = 64
+MOST_SHOWN = 100
+"""Characters of a name that is wrong."""
 
 
 class CommandError(DaqError):
@@ -189,9 +191,14 @@ def find_run(text: str, runs: Path) -> Path:
         if not rows:
             raise CommandError(f"there are no runs in {runs}: `tomoshibi demo` makes one")
         return runs / rows[0].name
-    for folder in (Path(text), runs / text):
-        if (folder / "run.json").is_file():
-            return folder
+    try:
+        for folder in (Path(text), runs / text):
+            if (folder / "run.json").is_file():
+                return folder
+    except OSError as error:  # such as a name longer than any file's
+        raise CommandError(
+            f"{text[:MOST_SHOWN]} is not a run: {error.strerror}. `tomoshibi runs` lists them"
+        ) from error
     raise CommandError(
         f"{text} is not a run: there is no run.json in it, nor in {runs / text}. "
         '`tomoshibi runs` lists them; "last" is the newest'

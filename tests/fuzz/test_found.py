@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from daq.cli.common import CommandError, find_run
 from daq.errors import LogError
 from daq.folder.listing.manifest import sizes_wrong
 from daq.folder.run_identity import RunIdentity
@@ -59,3 +60,9 @@ def test_a_manifest_with_a_name_that_no_file_has_is_refused(tmp_path: Path, name
     (tmp_path / "manifest.json").write_text(entry, encoding="utf-8")
     with pytest.raises(LogError, match="no manifest"):
         sizes_wrong(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_a_run_with_a_name_that_no_file_has_is_none(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CommandError, match="is not a run"):
+        find_run(name, tmp_path)
