@@ -32,6 +32,7 @@ GROUPS = {
         "mark": "set a marker in the run that is going on",
         "alarms": "list, acknowledge or put aside what waits for an answer",
         "fault": "make the emulated electronics misbehave during a run",
+        "hospital": "a hospital's worklist and archive: ask, take over, send, deliver",
         "keys": "make, list and revoke the keys with which a system is reached over TCP",
     },
     "runs": {
@@ -99,6 +100,7 @@ PLACES = {
     "acceptance": "quality.acceptance",
     "recover": "keeping.recover",
     "keys": "access.keys",
+    "hospital": "access.hospital",
     "systems": "access.systems",
     "service": "access.appliance",
     "pseudonymise": "access.pseudonymise",

@@ -23,6 +23,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 RUN = PROJECT["project"]["dependencies"]
 GROUPS = PROJECT["dependency-groups"]
 DECLARED = [("run", line) for line in RUN] + [("test", line) for line in RUN + GROUPS["test"]]
+OPTIONAL = PROJECT["project"]["optional-dependencies"]["hospital"]
+DECLARED += [("hospital", line) for line in RUN + OPTIONAL]
 DECLARED += [("docs", line) for line in GROUPS["docs"]]
 ROOMS = ("hw", "emulator", "coincidence", "daq", "recon", "gui")
 
@@ -65,7 +67,7 @@ def imported_distributions(files: Iterable[Path]) -> set[str]:
 
 
 def test_there_is_a_lock_for_each_purpose() -> None:
-    assert set(LOCKS) == {"run", "test", "docs"}
+    assert set(LOCKS) == {"run", "test", "hospital", "docs"}
 
 
 @pytest.mark.parametrize(("lock", "declared"), DECLARED)
@@ -92,6 +94,7 @@ def test_no_host_is_named(lock: str) -> None:
 
 def test_tests_run_on_what_users_run_on() -> None:
     assert pins("run").items() <= pins("test").items()
+    assert pins("run").items() <= pins("hospital").items()
 
 
 @pytest.mark.parametrize("other", ["run", "test"])
@@ -126,7 +129,14 @@ def files_of(*folders: str) -> set[Path]:
 
 def test_the_rooms_import_what_the_project_declares_and_nothing_else() -> None:
     used = imported_distributions(path for path in files_of(*ROOMS) if not is_generator(path))
-    assert used - names_of(GROUPS["peers"]) | QT == names_of(RUN)
+    assert used - names_of(GROUPS["peers"]) - names_of(OPTIONAL) | QT == names_of(RUN)
+
+
+def test_what_is_optional_is_imported_where_it_is_for_and_nowhere_else() -> None:
+    """Without it installed, by its name: it is not in the environment of the tests."""
+    users = {path.parent.name for path in files_of(*ROOMS)
+             if "import pynetdicom" in path.read_text(encoding="utf-8")}  # fmt: skip
+    assert names_of(OPTIONAL) == {"pynetdicom"} and users == {"hospital"}
 
 
 def test_tests_and_checks_use_what_they_declare_and_nothing_else() -> None:
@@ -134,7 +144,8 @@ def test_tests_and_checks_use_what_they_declare_and_nothing_else() -> None:
     files = files_of("tests", "benchmarks", "docs") - files_of("docs/site")
     used = imported_distributions(files | generators)
     used |= COMMANDS | PLUGINS | BY_OTHERS | DATA | OTHER_QT
-    assert used - names_of(RUN) - names_of(GROUPS["peers"]) == names_of(GROUPS["test"])
+    known = names_of(RUN) | names_of(GROUPS["peers"]) | names_of(OPTIONAL)
+    assert used - known == names_of(GROUPS["test"])
 
 
 def test_what_builds_the_site_is_declared_with_it() -> None:

@@ -32,6 +32,28 @@ class Finding:
     remedy: str = ""
 
 
+def hospital_peers() -> Finding:
+    """Whether the hospital's peers answer, where hospital.toml names any."""
+    from recon.hospital.association import echo
+    from recon.hospital.peers import HospitalError, hospital_file, read_hospital
+
+    what, silent = "hospital", list[str]()
+    try:
+        hospital = read_hospital()
+        if hospital is None:
+            return Finding(what, "ok", "no hospital.toml: nothing is sent to anybody")
+        for peer in hospital.peers.values():
+            try:
+                echo(hospital, peer)
+            except HospitalError as error:
+                silent.append(str(error))
+    except HospitalError as error:
+        silent.append(str(error))
+    if silent:
+        return Finding(what, "warning", "; ".join(silent), f"look at {hospital_file()}")
+    return Finding(what, "ok", f"{len(hospital.peers) if hospital else 0} peers answer")
+
+
 def fonts() -> Finding:
     """Whether the console can show Japanese, as in patients' names."""
     what = "fonts"

@@ -20,7 +20,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from daq.cli.appliance.machine_checks import Finding, fonts, serial_ports, service
+from daq.cli.appliance.machine_checks import (
+    Finding,
+    fonts,
+    hospital_peers,
+    serial_ports,
+    service,
+)
 from daq.cli.appliance.places import Places
 from daq.cli.appliance.systemd import Systemd
 from daq.cli.common import add_endpoint_option, add_json_option, add_runs_option, finish
@@ -86,6 +92,7 @@ def examine(endpoints: Endpoints, runs: Path) -> list[Finding]:
         _clock,
         _cores,
         fonts,
+        hospital_peers,
         lambda: service(Places(), Systemd()),
     ]
     return [check() for check in checks]

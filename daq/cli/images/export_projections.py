@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from daq.cli.common import CommandError, finish, tell
-from daq.cli.images.stored_images import identity_of, keep_private, private_output
+from daq.cli.images.stored_images import identified_facts, keep_private, private_output
 from daq.cli.progress import ProgressLine
 from daq.folder.listing.run_images import EXPORTS
 from hw.whole_file import whole_file
@@ -33,7 +33,7 @@ def export_projections(options: argparse.Namespace, folder: Path) -> int:
         **nameable(run_facts(folder)), "scanner": run_config(folder).scanner().name
     }  # fmt: skip
     if options.identified:
-        facts["identity"] = identity_of(folder)
+        facts |= identified_facts(folder)
     progress = ProgressLine("reading")
     views = projections_of(
         spect_run(folder, attenuated=False),

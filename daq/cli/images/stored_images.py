@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from daq.cli.common import CommandError, finish
 from daq.cli.images.output_files import check_output
@@ -27,7 +28,7 @@ def export_image(options: argparse.Namespace, folder: Path) -> int:
     modality = run_config(folder).scanner().modality
     made = stored_image(source, modality, run_facts(folder))
     if options.identified:
-        made = replace(made, metadata={**made.metadata, "identity": identity_of(folder)})
+        made = replace(made, metadata={**made.metadata, **identified_facts(folder)})
     files = write_images(made, path, [options.format])
     if options.identified:
         keep_private(files)
@@ -39,6 +40,31 @@ def export_image(options: argparse.Namespace, folder: Path) -> int:
     }
     finish(options, result, f"{files[0]}: {source.name} of {folder.name}, as it is")
     return 0
+
+
+def dicom_files(folder: Path, name: str, place: Path, *, identified: bool) -> list[Path]:
+    """Write an image of a run as DICOM into a folder; return the objects' files.
+
+    identified : with the patient of identity.json, which must be there then
+    """
+    from daq.folder.run_folder import run_config
+    from recon.exchange.images.formats import write_images
+    from recon.offline.kept_images.run_facts import run_facts
+    from recon.offline.kept_images.stored_image import stored_image
+
+    modality = run_config(folder).scanner().modality
+    made = stored_image(_named(folder, name), modality, run_facts(folder))
+    if identified:
+        made = replace(made, metadata={**made.metadata, **identified_facts(folder)})
+    found = write_images(made, place / "image.nii.gz", ["dicom"])
+    return [one for path in found for one in (sorted(path.glob("*")) if path.is_dir() else [path])]
+
+
+def identified_facts(folder: Path) -> dict[str, Any]:
+    """Return who a run is about as metadata, with the study's UID if a worklist gave one."""
+    known = identity_of(folder)
+    study_uid = known.pop("study_uid")
+    return {"identity": known, **({"study_uid": study_uid} if study_uid else {})}
 
 
 def identity_of(folder: Path) -> dict[str, str]:
@@ -53,6 +79,7 @@ def identity_of(folder: Path) -> dict[str, str]:
         name: getattr(found, name)
         for name in (
             "patient_id", "name", "birth_date", "sex", "accession_number", "referring_physician",
+            "study_uid",
         )
     }  # fmt: skip
 

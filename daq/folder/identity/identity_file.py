@@ -34,7 +34,10 @@ Words = Annotated[str, msgspec.Meta(max_length=256)]
 
 
 class Identity(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Who a run is about, and who ordered it; all of it optional. Dates as YYYY-MM-DD."""
+    """Who a run is about, and who ordered it; all of it optional. Dates as YYYY-MM-DD.
+
+    study_uid : of the study in a worklist, for objects that name the patient
+    """
 
     patient_id: Words = ""
     name: Words = ""
@@ -42,6 +45,7 @@ class Identity(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     sex: Literal["", "F", "M", "O"] = ""
     accession_number: Words = ""
     referring_physician: Words = ""
+    study_uid: Annotated[str, msgspec.Meta(pattern=r"^([0-9]+(\.[0-9]+)+)?$", max_length=64)] = ""
     comment: Annotated[str, msgspec.Meta(max_length=4096)] = ""
     version: Literal[1] = 1
 
