@@ -135,7 +135,11 @@ def test_run_is_done_once_though_its_request_or_reply_is_lost(machine, tmp_path,
         assert session.statistics.retransmits >= 1
         telemetry = session.ask_telemetry()
         assert telemetry["state"] == State.running
-        assert (int(telemetry["repeats"]) > 0) == (way == "up")
+        repeats = int(telemetry["repeats"])  # a slow machine may send a command once more
+        if way == "up":
+            assert repeats > 0
+        else:  # one of those sent again came for the first time
+            assert repeats < session.statistics.retransmits
         assert session.command("report")["run_tag"] == RUN_TAG
         session.command("abort")
 
