@@ -87,6 +87,19 @@ def test_dicom_shows_the_point_where_its_angles_say(
     assert not dciodvfy(tmp_path / "p.dcm")[0]
 
 
+def test_one_window_alone_is_a_frame_a_view(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As programs for the quality of cameras take it: frame n is view n."""
+    exported(capsys, run_folder, "dicom", tmp_path / "p.dcm", "--only-windows", "Tc-99m_141")
+    made = pydicom.dcmread(tmp_path / "p.dcm")
+    assert made.NumberOfFrames == made.RotationInformationSequence[0].NumberOfFramesInRotation
+    assert made.pixel_array.sum() == 32000
+    asked = ["export", str(run_folder), "--format", "dicom", "--only-windows", "Tc-99m_99"]
+    assert main(asked) == 1
+    assert "the run has Tc-99m_141_low, Tc-99m_141, Tc-99m_141_high" in capsys.readouterr().err
+
+
 def test_interfile_shows_the_point_where_stir_looks_for_it(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -104,6 +104,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corrections", default="", metavar="NAMES",
                         help="castor: attenuation, normalisation, randoms, separated by commas; "
                         "stored with every event")  # fmt: skip
+    parser.add_argument("--only-windows", default="", metavar="NAMES",
+                        help="projections: these energy windows alone, separated by commas; some "
+                        "programs (pylinac) take one")  # fmt: skip
     parser.add_argument("--view-deg", type=positive, default=3.0, metavar="DEG",
                         help="projections: width of the bins of angle that become views "
                         "(default: %(default)g)")  # fmt: skip

@@ -41,6 +41,8 @@ def export_projections(options: argparse.Namespace, folder: Path) -> int:
         said=lambda share: progress(round(1000 * share), 1000),
     )
     progress.done()
+    if options.only_windows:
+        views = views.only([name.strip() for name in options.only_windows.split(",")])
     write = write_dicom_tomo if options.format == "dicom" else write_interfile_projections
     files = write(path, views, facts)
     record = path.with_name(f"{path.stem}_views.json")

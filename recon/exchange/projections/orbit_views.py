@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,16 @@ class OrbitViews:
     def views(self) -> int:
         """Number of views of each head."""
         return len(self.angle_deg)
+
+    def only(self, names: Sequence[str]) -> OrbitViews:
+        """Return the views of some energy windows alone; raises ExchangeError for one not there."""
+        known = [window.name for window in self.windows]
+        for name in names:
+            if name not in known:
+                raise ExchangeError(f"no energy window {name!r}: the run has {', '.join(known)}")
+        chosen = [known.index(name) for name in names]
+        windows = tuple(self.windows[number] for number in chosen)
+        return replace(self, windows=windows, counts=self.counts[chosen])
 
     @property
     def most_off_deg(self) -> float:
