@@ -577,6 +577,21 @@ def test_second_set_up_waits_a_bounded_time_and_names_the_lock(
     assert capsys.readouterr().err.count("another set-up is running") == 1
 
 
+@pytest.mark.parametrize("order", ["run optional", "optional run"])
+def test_a_package_that_one_lock_wants_everywhere_stays_wanted(
+    order: str, start: Any, tmp_path: Path
+) -> None:
+    """Another lock wants it for another interpreter only: pip would have left it out."""
+    (tmp_path / "run").write_text("cffi==2.1.1 \\\n    --hash=sha256:00\n")
+    (tmp_path / "optional").write_text(
+        "cffi==2.1.1 ; implementation_name == 'pypy' \\\n    --hash=sha256:00\n"
+        "scipy==1.17.1 ; python_version >= '3.12' \\\n    --hash=sha256:01\n"
+    )
+    wanted = start.united(tmp_path / name for name in order.split())
+    assert wanted["cffi"] == "cffi==2.1.1 \\\n    --hash=sha256:00\n"
+    assert wanted["scipy"].startswith("scipy==1.17.1 ; python_version >= '3.12'")
+
+
 def test_lock_is_free_again_after_a_set_up(start: Any, tmp_path: Path) -> None:
     for _ in range(2):
         with start.setup_lock(tmp_path / "venv", wait_s=0.0) as descriptor:
