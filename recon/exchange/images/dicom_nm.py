@@ -1,9 +1,10 @@
 """DICOM NM (PS3.3 A.5): a reconstructed SPECT image as one multi-frame object, RECON TOMO.
 
-The frames of the object are the planes from the lowest z up (slice vector, C.8.4.15). The real
-world value mapping (C.7.6.16.2.11) converts 16-bit pixel values back and gives the unit; rescale
-slope repeats the factor for readers without mapping support. Each time frame or gate becomes one
-object of the same series.
+The frames of the object are the planes towards the head (slice vector, C.8.4.15), whoever lies how:
+dcm2niix mirrors an object whose planes go to the feet. The real world value mapping
+(C.7.6.16.2.11) converts 16-bit pixel values back and gives the unit; rescale slope repeats the
+factor for readers without mapping support. Each time frame or gate becomes one object of the same
+series.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from recon.exchange.images.dicom_parts import (
     radiopharmaceutical,
     set_image_plane,
     set_pixels,
-    set_place,
+    set_plane,
     set_rescale,
     set_times,
 )
-from recon.exchange.images.patient_axes import lps_planes, patient_angle_deg
+from recon.exchange.images.patient_axes import headward_place, headward_planes, patient_angle_deg
 from recon.exchange.scan_facts import NO_DATE, ScanFacts
 
 UCUM = {
@@ -95,7 +96,8 @@ def _object(
     _set_detector(made, facts, grid)
     _set_rotation(made, facts, frame)
     _set_reconstruction(made, facts, grid)
-    pixels, slope = levels(lps_planes(volume), signed=bool(volume.min() < 0))
+    planes = headward_planes(volume, facts.position)
+    pixels, slope = levels(planes, signed=bool(volume.min() < 0))
     set_pixels(made, pixels)
     _set_mapping(made, facts, slope, pixels)
     return made
@@ -141,7 +143,7 @@ def _set_detector(made: Dataset, facts: ScanFacts, grid: ImageGrid) -> None:
     detector = Dataset()
     detector.CollimatorGridName = str(facts.more.get("collimator") or "")[:16]
     detector.CollimatorType, detector.FocalDistance = "PARA", "0"
-    set_place(detector, grid, 0, facts.position)
+    set_plane(detector, *headward_place(grid, facts.position))
     made.NumberOfDetectors = 1
     made.DetectorInformationSequence = Items([detector])
 

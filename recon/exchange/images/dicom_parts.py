@@ -13,6 +13,7 @@ import datetime as dt
 import hashlib
 import io
 import math
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -247,7 +248,11 @@ def content_hash(volumes: npt.NDArray[np.float32], words: str = "") -> str:
 def set_place(made: Dataset, grid: ImageGrid, plane: int, position: PatientPosition) -> None:
     """Set an axial plane's orientation and position (patient), PS3.3 C.7.6.2.1.1."""
     along = directions(position)[:, :2].T.reshape(-1)
-    corner = first_voxel_mm(grid, plane, position)
+    set_plane(made, along, first_voxel_mm(grid, plane, position))
+
+
+def set_plane(made: Dataset, along: Iterable[float], corner: Iterable[float]) -> None:
+    """Set orientation (6) and position (3, mm) of a plane whose axes are the patient's."""
     made.ImageOrientationPatient = [f"{value:.0f}" for value in along]
     made.ImagePositionPatient = [decimal(value) for value in corner]
 

@@ -60,6 +60,32 @@ def lps_planes(volume: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(volume[::-1, ::-1, :].transpose(2, 1, 0))
 
 
+def headward(position: PatientPosition) -> bool:
+    """Return whether +z points to the patient's head."""
+    return bool(directions(position)[2, 2] > 0)
+
+
+def headward_planes(
+    volume: npt.NDArray[np.float32], position: PatientPosition
+) -> npt.NDArray[np.float32]:
+    """Return :func:`lps_planes`, in order towards the head whoever lies how: feet first, planes and
+    columns are the other way round."""
+    planes = lps_planes(volume)
+    return planes if headward(position) else np.ascontiguousarray(planes[::-1, :, ::-1])
+
+
+def headward_place(
+    grid: ImageGrid, position: PatientPosition
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return orientation (6) and LPS centre of the first voxel of :func:`headward_planes`."""
+    along = directions(position)[:, :2].T
+    if headward(position):
+        return tuple(along.reshape(-1)), first_voxel_mm(grid, 0, position)
+    corner = np.array(first_voxel_mm(grid, grid.shape[2] - 1, position))
+    corner += along[0] * (grid.shape[0] - 1) * grid.voxel_mm[0]
+    return (*(-along[0]), *along[1]), tuple(float(value) + 0.0 for value in corner)
+
+
 def first_voxel_mm(
     grid: ImageGrid, plane: int = 0, position: PatientPosition = "HFS"
 ) -> tuple[float, float, float]:

@@ -35,7 +35,7 @@ from recon.exchange.images.dicom_parts import (
     set_pixels,
     set_times,
 )
-from recon.exchange.images.patient_axes import directions, patient_angle_deg
+from recon.exchange.images.patient_axes import headward, patient_angle_deg
 from recon.exchange.projections.orbit_views import OrbitViews
 from recon.exchange.scan_facts import NO_DATE, ScanFacts
 
@@ -83,7 +83,7 @@ def patient_frames(views: OrbitViews, position: PatientPosition) -> npt.NDArray[
     Ours are u to the right and v up with +z up, so feet first both turn.
     """
     frames = views.counts.swapaxes(-1, -2).astype(np.uint16)
-    upright = directions(position)[2, 2] > 0
+    upright = headward(position)
     return np.ascontiguousarray(frames[..., ::-1, :] if upright else frames[..., ::-1])
 
 

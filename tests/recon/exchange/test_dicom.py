@@ -255,6 +255,27 @@ def test_dcm2niix_takes_nobody_else_for_the_maker(tmp_path: Path, kind: str) -> 
     assert np.abs(np.asarray(theirs.dataobj).squeeze() - image(1)[..., 0]).max() < 2e4 / 65535
 
 
+@pytest.mark.parametrize("position", ["HFDL", "FFS", "FFDR"])
+def test_dcm2niix_has_spect_s_voxels_where_they_are_in_the_patient(
+    tmp_path: Path, position: str
+) -> None:
+    """It takes an object's planes to go towards the head, and mirrors others."""
+    (tmp_path / "in").mkdir()
+    about = {**ABOUT, "patient_position": position}
+    write_dicom_nm(tmp_path / "in" / "a.dcm", image(1), GRID, FRAMES["static"], about)
+    dcm2niix(tmp_path / "in", tmp_path / "out")
+    theirs = nib.load(next((tmp_path / "out").glob("*.nii")))
+    # RAS of the ceiling and of +z; lying on the right side, the ceiling is on the left
+    ceiling = {"HFDL": (1, 0, 0), "FFS": (0, 1, 0), "FFDR": (-1, 0, 0)}[position]
+    along = (0, 0, 1) if position[0] == "H" else (0, 0, -1)
+    axes = np.array([np.cross(ceiling, along), ceiling, along])
+    ours_mm = GRID.origin_mm + np.stack(np.indices(GRID.shape), -1) * GRID.voxel_mm
+    index = (ours_mm @ axes - theirs.affine[:3, 3]) @ np.linalg.inv(theirs.affine[:3, :3]).T
+    assert np.abs(index - np.rint(index)).max() < 1e-3
+    values = theirs.get_fdata()[tuple(np.moveaxis(np.rint(index).astype(int), -1, 0))]
+    assert np.abs(values - image(1)[..., 0]).max() < 2e4 / 65535
+
+
 @pytest.mark.parametrize(
     ("values", "frames", "words"),
     [
