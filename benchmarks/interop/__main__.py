@@ -20,13 +20,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests"), str(ROOT)]
 
-from interop import hospital, images, lists  # noqa: E402
+from interop import hospital, images, lists, tables  # noqa: E402
 from interop.row import Check, MissingProgramError, Row  # noqa: E402
 
 from daq.cli.marked_page import write_between_marks  # noqa: E402
 from hw.errors import TomoshibiError  # noqa: E402
 
-CHECKS: dict[str, Check] = {**images.CHECKS, **lists.CHECKS, **hospital.CHECKS}
+CHECKS: dict[str, Check] = {**images.CHECKS, **lists.CHECKS, **tables.CHECKS,
+                            **hospital.CHECKS}  # fmt: skip
 
 
 def measured(names: list[str]) -> tuple[list[Row], dict[str, str]]:

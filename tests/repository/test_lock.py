@@ -23,8 +23,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 RUN = PROJECT["project"]["dependencies"]
 GROUPS = PROJECT["dependency-groups"]
 DECLARED = [("run", line) for line in RUN] + [("test", line) for line in RUN + GROUPS["test"]]
-OPTIONAL = PROJECT["project"]["optional-dependencies"]["hospital"]
-DECLARED += [("hospital", line) for line in RUN + OPTIONAL]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+OPTIONAL = [line for lines in EXTRAS.values() for line in lines]
+DECLARED += [(extra, line) for extra, lines in EXTRAS.items() for line in RUN + lines]
 DECLARED += [("docs", line) for line in GROUPS["docs"]]
 ROOMS = ("hw", "emulator", "coincidence", "daq", "recon", "gui")
 
@@ -67,7 +68,7 @@ def imported_distributions(files: Iterable[Path]) -> set[str]:
 
 
 def test_there_is_a_lock_for_each_purpose() -> None:
-    assert set(LOCKS) == {"run", "test", "hospital", "docs"}
+    assert set(LOCKS) == {"run", "test", "docs", *EXTRAS}
 
 
 @pytest.mark.parametrize(("lock", "declared"), DECLARED)
@@ -94,7 +95,8 @@ def test_no_host_is_named(lock: str) -> None:
 
 def test_tests_run_on_what_users_run_on() -> None:
     assert pins("run").items() <= pins("test").items()
-    assert pins("run").items() <= pins("hospital").items()
+    for extra in EXTRAS:
+        assert pins("run").items() <= pins(extra).items()
 
 
 @pytest.mark.parametrize("other", ["run", "test"])
@@ -133,10 +135,15 @@ def test_the_rooms_import_what_the_project_declares_and_nothing_else() -> None:
 
 
 def test_what_is_optional_is_imported_where_it_is_for_and_nowhere_else() -> None:
-    """Without it installed, by its name: it is not in the environment of the tests."""
-    users = {path.parent.name for path in files_of(*ROOMS)
-             if "import pynetdicom" in path.read_text(encoding="utf-8")}  # fmt: skip
-    assert names_of(OPTIONAL) == {"pynetdicom"} and users == {"hospital"}
+    """Without it installed, by its name: it need not be in the environment of the tests."""
+    asked = {"pynetdicom": "import pynetdicom", "h5py": 'package("h5py")',
+             "pyarrow": 'package("pyarrow")', "uproot": 'package("uproot")'}  # fmt: skip
+    homes = {"pynetdicom": "recon/hospital", "h5py": "recon/exchange/tables"}
+    assert names_of(OPTIONAL) == set(asked)
+    for name, words in asked.items():
+        users = {path.parent.relative_to(ROOT).as_posix() for path in files_of(*ROOMS)
+                 if words in path.read_text(encoding="utf-8")}  # fmt: skip
+        assert users == {homes.get(name, "recon/exchange/tables")}
 
 
 def test_tests_and_checks_use_what_they_declare_and_nothing_else() -> None:

@@ -16,8 +16,13 @@ castor   NAME.Cdh and NAME.Cdf (prompts), with the scanner as PET_TOMOSHIBI_….
 safir    STIR's SAFIR format: NAME.clm.safir (prompts, delayeds), crystal map, template, .par of the
          list, NAME_lm_to_projdata.par for STIR's lm_to_projdata. No time of flight.
 
+Of either, the events as tables for pandas, polars, MATLAB or ROOT (./tomoshibi setup lab):
+
+parquet, hdf5, root  coincidences, or singles and angles; and where the crystals are.
+
 With --image NAME (live, live_unfiltered, bsrem, …) the image that the run holds is written as
-nifti, dicom or interfile: not made anew, so that a viewer shows what the console showed.
+nifti, dicom, interfile or bids (a dataset's folder): not made anew, so that a viewer shows what the
+console showed.
 
 Needs a few MB of memory; writes all or nothing. docs/reconstruction/exchange.md has the
 conventions.
@@ -44,6 +49,8 @@ from daq.cli.common import (
     whole,
 )
 from daq.cli.images.export_projections import export_projections
+from daq.cli.images.export_tables import SUFFIXES as TABLES
+from daq.cli.images.export_tables import export_tables
 from daq.cli.images.stored_images import export_image
 from daq.cli.progress import ProgressLine
 from daq.folder.listing.run_images import EXPORTS
@@ -57,7 +64,7 @@ if TYPE_CHECKING:
     from recon.exchange.scan_facts import ScanFacts
 
 MOST_ENERGY_BINS = 1000
-IMAGE_FORMATS = ("nifti", "dicom", "interfile")
+IMAGE_FORMATS = ("nifti", "dicom", "interfile", "bids")
 PROJECTION_FORMATS = ("dicom", "interfile")
 PETSIRD_VERSIONS = ("0.12", "0.11", "0.10", "0.9")
 SUFFIXES = {"petsird": ".petsird", "castor": ".Cdh", "safir": ".clm.safir"}
@@ -70,6 +77,7 @@ examples:
   tomoshibi export RUN --format castor --corrections attenuation,randoms --output brain.Cdh
   tomoshibi export last --image live --format dicom
   tomoshibi export SPECT_RUN --format dicom --view-deg 6 --output head.dcm
+  tomoshibi export RUN --format parquet --output events.parquet
   tomoshibi export RUN --format safir    (then, in its folder, STIR's lm_to_projdata)
 """
 
@@ -77,7 +85,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
-    parser.add_argument("--format", required=True, choices=[*SUFFIXES, *IMAGE_FORMATS])
+    parser.add_argument("--format", required=True, choices=[*SUFFIXES, *TABLES, *IMAGE_FORMATS])
     parser.add_argument("--image", metavar="NAME",
                         help="an image in RUN/images instead of the events, by its name without "
                         "ending: live is the last one that the console showed")  # fmt: skip
@@ -122,6 +130,8 @@ def run(options: argparse.Namespace) -> int:
     _check_format(options)
     if options.image:
         return export_image(options, folder)
+    if options.format in TABLES:
+        return export_tables(options, folder)
     config = run_config(folder)
     if config.scanner().modality == "SPECT":
         if options.format not in PROJECTION_FORMATS:

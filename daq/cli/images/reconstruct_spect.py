@@ -33,7 +33,7 @@ def run_spect(options: argparse.Namespace, folder: Path) -> int:
     from recon.exchange.images.formats import MadeImage, formats_of, write_images
     from recon.spect.offline import reconstruct_spect
 
-    asked, formats = spect_options(options), formats_of(options.format)
+    asked, formats = spect_options(options), formats_of(options.format, modality="SPECT")
     choices = choices_of(options, folder)
     path = output_of(options, folder / "images" / IMAGE_NAME, choices)
     progress = ProgressLine("reconstructing")

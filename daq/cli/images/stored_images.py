@@ -13,7 +13,7 @@ from daq.errors import LogError
 from daq.folder.identity.identity_file import read_identity
 from daq.folder.listing.run_images import ENDING, EXPORTS, images_of
 
-SERIES_ENDINGS = (ENDING, ".hv", ".dcm", "-dicom")
+SERIES_ENDINGS = (ENDING, ".hv", ".dcm", "-dicom", "-bids")
 
 
 def export_image(options: argparse.Namespace, folder: Path) -> int:

@@ -16,6 +16,7 @@ from recon.core.grid import Image, ImageGrid
 from recon.core.noise_file import write_parts
 from recon.core.noise_parts import NoiseParts
 from recon.exchange.errors import ExchangeError
+from recon.exchange.images.bids_folder import write_bids
 from recon.exchange.images.dicom_nm import write_dicom_nm
 from recon.exchange.images.dicom_pet import write_dicom_pet
 from recon.exchange.images.interfile import write_interfile
@@ -46,6 +47,9 @@ Writer = Callable[[MadeImage, Path], Path]
 """Writes one format; the path is the NIfTI file's, the result is the file or folder to open."""
 
 
+NO_SPECT = "--format bids: BIDS has a place for PET images, and none for SPECT"
+
+
 def stem_of(path: Path) -> str:
     """Return a NIfTI file's name without .nii or .nii.gz."""
     return path.name.removesuffix(".gz").removesuffix(".nii")
@@ -72,6 +76,14 @@ def _interfile(made: MadeImage, path: Path) -> Path:
     return write_interfile(header, made.image, made.grid, made.frames, made.metadata)[0]
 
 
+def _bids(made: MadeImage, path: Path) -> Path:
+    if made.modality != "PET":
+        raise ExchangeError(NO_SPECT)
+    folder = path.with_name(f"{stem_of(path)}-bids")
+    write_bids(folder, made.image, made.grid, made.frames, made.metadata)
+    return folder
+
+
 def _with_scatter(metadata: dict[str, Any]) -> dict[str, Any]:
     """Return the metadata with what DICOM requires about scatter."""
     said = metadata.get("corrections", {}).get("scatter")
@@ -79,16 +91,21 @@ def _with_scatter(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata if fraction is None else {**metadata, "scatter_fraction": fraction}
 
 
-WRITERS: dict[str, Writer] = {"nifti": _nifti, "dicom": _dicom, "interfile": _interfile}
+WRITERS: dict[str, Writer] = {
+    "nifti": _nifti, "dicom": _dicom, "interfile": _interfile, "bids": _bids,
+}  # fmt: skip
 """Every format by name, in the order of the help texts."""
 
 
-def formats_of(text: str) -> tuple[str, ...]:
-    """Return the formats in a list such as ``nifti,dicom``; raises ExchangeError if unknown."""
+def formats_of(text: str, *, modality: str = "PET") -> tuple[str, ...]:
+    """Return the formats in a list such as ``nifti,dicom``; raises ExchangeError for one that is
+    unknown, or has no place for the modality."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for name in names:
         if name not in WRITERS:
             raise ExchangeError(f"--format {name}: choose from {', '.join(WRITERS)}")
+    if modality == "SPECT" and "bids" in names:
+        raise ExchangeError(NO_SPECT)
     if not names:
         raise ExchangeError(f"--format: name one or more of {', '.join(WRITERS)}")
     return names

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ import pytest
 
 from recon.core.frame_times import FrameTime
 from recon.core.grid import ImageGrid
+from recon.exchange.errors import ExchangeError
+from recon.exchange.images.bids_folder import write_bids
+from recon.exchange.images.formats import MadeImage, formats_of, write_images
 from recon.exchange.images.nifti import write_nifti
 
 GRID = ImageGrid((6, 5, 4), (2.0, 2.5, 3.0))
@@ -80,3 +85,48 @@ def test_bids_s_own_schema_asks_for_no_more(tmp_path: Path) -> None:
         if (level if isinstance(level, str) else level["level"]) == "required"
     }
     assert asked <= set(sidecar(tmp_path))
+
+
+FRAMES = [FrameTime(0.0, 60.0), FrameTime(60.0, 120.0)]
+
+
+def dataset(folder: Path) -> Path:
+    image = np.ones((*GRID.shape, 2), np.float32)
+    return write_bids(folder, image, GRID, FRAMES, {**ABOUT, "run": "brain 7_a", "weight_kg": 70.5})
+
+
+def test_a_dataset_has_its_places_and_names_nobody(tmp_path: Path) -> None:
+    image = dataset(tmp_path / "set")
+    assert image.relative_to(tmp_path / "set").as_posix() == (
+        "sub-brain7a/pet/sub-brain7a_trc-FDG_pet.nii.gz"
+    )
+    said = json.loads(image.with_name("sub-brain7a_trc-FDG_pet.json").read_text(encoding="utf-8"))
+    assert set(said) >= REQUIRED - {"ReconFilterSize"} and said["FrameDuration"] == [60.0, 120.0]
+    assert (tmp_path / "set" / "participants.tsv").read_text() == (
+        "participant_id\tweight\nsub-brain7a\t70.5\n"
+    )
+    again = dataset(tmp_path / "set")  # the same dataset anew, and nobody else's
+    assert again == image
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("years of work")
+    with pytest.raises(Exception, match=r"thesis\.tex"):
+        dataset(tmp_path / "other")
+
+
+def test_bids_has_no_place_for_spect(tmp_path: Path) -> None:
+    made = MadeImage(np.ones(GRID.shape, np.float32), GRID, [FrameTime(0.0, 60.0)], ABOUT, "SPECT")
+    with pytest.raises(ExchangeError, match="none for SPECT"):
+        write_images(made, tmp_path / "a.nii.gz", ["bids"])
+    with pytest.raises(ExchangeError, match="none for SPECT"):  # before anything is reconstructed
+        formats_of("nifti,bids", modality="SPECT")
+
+
+def test_the_validator_finds_no_error(tmp_path: Path) -> None:
+    program = shutil.which("bids-validator-deno")
+    if program is None:
+        pytest.skip("bids-validator-deno is not installed: pip install bids-validator-deno")
+    dataset(tmp_path / "set")
+    done = subprocess.run([program, "--json", str(tmp_path / "set")], capture_output=True, text=True,
+                          check=False, timeout=120)  # fmt: skip
+    found = json.loads(done.stdout)["issues"]["issues"]
+    assert [one for one in found if one["severity"] == "error"] == []
