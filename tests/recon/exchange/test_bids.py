@@ -126,7 +126,7 @@ def test_the_validator_finds_no_error(tmp_path: Path) -> None:
     if program is None:
         pytest.skip("bids-validator-deno is not installed: pip install bids-validator-deno")
     dataset(tmp_path / "set")
-    done = subprocess.run([program, "--json", str(tmp_path / "set")], capture_output=True, text=True,
-                          check=False, timeout=120)  # fmt: skip
+    asked = [program, "--json", str(tmp_path / "set")]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=120)
     found = json.loads(done.stdout)["issues"]["issues"]
     assert [one for one in found if one["severity"] == "error"] == []
