@@ -33,6 +33,7 @@ GROUPS = {
         "alarms": "list, acknowledge or put aside what waits for an answer",
         "fault": "make the emulated electronics misbehave during a run",
         "hospital": "a hospital's worklist and archive: ask, take over, send, deliver",
+        "metrics": "serve rates, counters, live times and alarms for Prometheus",
         "keys": "make, list and revoke the keys with which a system is reached over TCP",
     },
     "runs": {
@@ -107,6 +108,7 @@ PLACES = {
     "mark": "keeping.mark",
     "alarms": "keeping.alarms",
     "protocols": "keeping.protocols",
+    "metrics": "access.metrics",
     "study": "keeping.study",
     "review": "keeping.review",
     "archive": "keeping.archive",
