@@ -11,7 +11,11 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from recon.hospital.dicom_web import reach, stow
 from recon.hospital.peers import EXTRA, Hospital, HospitalError, Peer
+from recon.hospital.performed_step import SOP_CLASS as PERFORMED_STEP
+from recon.hospital.performed_step import step_uid
+from recon.hospital.tls import at_our_port, to_peers
 
 TIMEOUT_S = 10.0
 """Of connecting, of an answer, and of silence on the network."""
@@ -39,15 +43,21 @@ def _entity(hospital: Hospital) -> Any:
 
 
 @contextlib.contextmanager
-def _associated(entity: Any, peer: Peer, handlers: Sequence[Any] = ()) -> Iterator[Any]:
+def _associated(
+    hospital: Hospital, entity: Any, peer: Peer, handlers: Sequence[Any] = ()
+) -> Iterator[Any]:
+    who = peer.words
+    if peer.url:
+        raise HospitalError(f"{who} speaks DICOMweb alone: name another peer for this")
+    tls = {"tls_args": (to_peers(hospital), peer.host)} if peer.tls else {}
     made = entity.associate(
-        peer.host, peer.port, ae_title=peer.ae_title, evt_handlers=list(handlers)
+        peer.host, peer.port, ae_title=peer.ae_title, evt_handlers=list(handlers), **tls
     )
-    who = f"{peer.ae_title} at {peer.host}:{peer.port}"
     if made.is_rejected:
         raise HospitalError(f"{who} rejects {entity.ae_title}: does it know our title and address?")
     if not made.is_established:
-        raise HospitalError(f"{who} cannot be reached, or takes nothing that we offer")
+        certified = ", or its certificate is not trusted" if peer.tls else ""
+        raise HospitalError(f"{who} cannot be reached, or takes nothing that we offer{certified}")
     try:
         yield made
     finally:
@@ -62,24 +72,30 @@ def _status(answer: Dataset, who: str, what: str) -> int:
 
 def echo(hospital: Hospital, peer: Peer) -> None:
     """Ask whether a peer answers; raises HospitalError if not."""
+    if peer.url:
+        reach(hospital, peer)
+        return
     entity = _entity(hospital)
     entity.add_requested_context("1.2.840.10008.1.1")
-    with _associated(entity, peer) as made:
-        status = _status(made.send_c_echo(), peer.ae_title, "C-ECHO")
+    with _associated(hospital, entity, peer) as made:
+        status = _status(made.send_c_echo(), peer.words, "C-ECHO")
     if status != SUCCESS:
-        raise HospitalError(f"{peer.ae_title} answers C-ECHO with {status:#06x}")
+        raise HospitalError(f"{peer.words} answers C-ECHO with {status:#06x}")
 
 
 def store(hospital: Hospital, peer: Peer, dataset: Dataset) -> None:
     """Store an object; returns once the peer has said that it has it."""
+    if peer.url:
+        stow(hospital, peer, dataset)
+        return
     entity = _entity(hospital)
     entity.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
-    with _associated(entity, peer) as made:
+    with _associated(hospital, entity, peer) as made:
         if not made.accepted_contexts:
-            raise HospitalError(f"{peer.ae_title} takes no {dataset.SOPClassUID.name}")
-        status = _status(made.send_c_store(dataset), peer.ae_title, "C-STORE")
+            raise HospitalError(f"{peer.words} takes no {dataset.SOPClassUID.name}")
+        status = _status(made.send_c_store(dataset), peer.words, "C-STORE")
     if status != SUCCESS and status not in WARNINGS:
-        raise HospitalError(f"{peer.ae_title} refuses the object with {status:#06x}")
+        raise HospitalError(f"{peer.words} refuses the object with {status:#06x}")
 
 
 def worklist(hospital: Hospital, peer: Peer, wanted: Dataset) -> list[Dataset]:
@@ -88,16 +104,44 @@ def worklist(hospital: Hospital, peer: Peer, wanted: Dataset) -> list[Dataset]:
     entity = _entity(hospital)
     entity.add_requested_context(find)
     found: list[Dataset] = []
-    with _associated(entity, peer) as made:
+    with _associated(hospital, entity, peer) as made:
         for answer, item in made.send_c_find(wanted, find):
-            status = _status(answer, peer.ae_title, "C-FIND")
+            status = _status(answer, peer.words, "C-FIND")
             if status in PENDING and item is not None:
                 found.append(item)
             elif status != SUCCESS:
-                raise HospitalError(f"{peer.ae_title} answers C-FIND with {status:#06x}")
+                raise HospitalError(f"{peer.words} answers C-FIND with {status:#06x}")
             if len(found) >= MOST_ITEMS:
                 break
     return found
+
+
+DUPLICATE, PROCESSING_FAILURE, NO_LONGER = 0x0111, 0x0110, 0xA710
+"""The instance is there already; a failure, and its error that the step is over."""
+
+NOT_SENT = ("SOPClassUID", "SOPInstanceUID")
+"""Of a report, what is the message's and not its content's."""
+
+
+def report_step(hospital: Hospital, peer: Peer, step: Dataset) -> None:
+    """Tell a peer of a performed procedure step: N-CREATE where it begins, N-SET where it ends.
+
+    What was told before, and whose answer was lost, is told: a step that is there already, or over
+    already when it is ended again, is no error.
+    """
+    content = Dataset()
+    content.update({one.tag: one for one in step if one.keyword not in NOT_SENT})
+    begins = step.PerformedProcedureStepStatus == "IN PROGRESS"
+    entity = _entity(hospital)
+    entity.add_requested_context(PERFORMED_STEP)
+    with _associated(hospital, entity, peer) as made:
+        tell = made.send_n_create if begins else made.send_n_set
+        answer, _ = tell(content, PERFORMED_STEP, step_uid(step))
+        status = _status(answer, peer.words, "MPPS")
+    known = begins and status == DUPLICATE
+    over = status == PROCESSING_FAILURE and answer.get("ErrorID") == NO_LONGER
+    if status != SUCCESS and not known and not (over and not begins):
+        raise HospitalError(f"{peer.words} refuses the performed step with {status:#06x}")
 
 
 @dataclass
@@ -134,7 +178,10 @@ def listening(hospital: Hospital, heard: Committed) -> Iterator[None]:
     entity.add_supported_context("1.2.840.10008.1.1")
     handlers = [(network.evt.EVT_N_EVENT_REPORT, heard.hear)]
     try:
-        server = entity.start_server(("", hospital.port), block=False, evt_handlers=handlers)
+        server = entity.start_server(
+            ("", hospital.port), block=False, evt_handlers=handlers,
+            ssl_context=at_our_port(hospital) if hospital.port_tls else None,
+        )  # fmt: skip
     except OSError as error:
         raise HospitalError(f"port {hospital.port} of hospital.toml: {error.strerror}") from error
     try:
@@ -155,11 +202,11 @@ def ask_commitment(
     asked.ReferencedSOPSequence = [_reference(*one) for one in objects]
     handlers = [(network.evt.EVT_N_EVENT_REPORT, heard.hear)]
     heard.news.clear()
-    with _associated(entity, peer, handlers) as made:
+    with _associated(hospital, entity, peer, handlers) as made:
         answer, _ = made.send_n_action(asked, 1, PUSH_MODEL, PUSH_INSTANCE)
-        status = _status(answer, peer.ae_title, "the request of storage commitment")
+        status = _status(answer, peer.words, "the request of storage commitment")
         if status != SUCCESS:
-            raise HospitalError(f"{peer.ae_title} answers storage commitment with {status:#06x}")
+            raise HospitalError(f"{peer.words} answers storage commitment with {status:#06x}")
         heard.news.wait(2.0)
 
 

@@ -10,10 +10,13 @@ import datetime as dt
 from collections.abc import Callable
 
 import msgspec
+from pydicom.dataset import Dataset
 
-from recon.hospital.association import Committed, ask_commitment, store
+from recon.hospital.association import Committed, ask_commitment, report_step, store
 from recon.hospital.outbox import Outbox, Parcel, Progress, is_due, put_off
 from recon.hospital.peers import Hospital, HospitalError, Peer
+from recon.hospital.performed_step import SOP_CLASS as PERFORMED_STEP
+from recon.hospital.performed_step import step_uid
 
 Said = Callable[[str], None]
 COMMIT_AGAIN_S = 60.0
@@ -61,6 +64,8 @@ def _sent(
     now: dt.datetime,
 ) -> Progress:  # fmt: skip
     dataset, progress = outbox.dataset(parcel), parcel.progress
+    if dataset.SOPClassUID == PERFORMED_STEP:
+        return _told(outbox, hospital, peer, parcel, dataset, now)
     if progress.state == "waiting":
         store(hospital, peer, dataset)
         state = "stored" if peer.commitment else "done"
@@ -75,6 +80,21 @@ def _sent(
         later = (now + dt.timedelta(seconds=COMMIT_AGAIN_S)).isoformat()
         progress = msgspec.structs.replace(progress, next_at=later, tries=progress.tries + 1)
     return progress
+
+
+def _told(
+    outbox: Outbox, hospital: Hospital, peer: Peer, parcel: Parcel, step: Dataset, now: dt.datetime
+) -> Progress:
+    """Report a step; its end only once the peer has been told of its beginning."""
+    before = {(f"{step_uid(step)}.1", parcel.peer)} - {(parcel.uid, parcel.peer)}
+    for one in outbox.parcels():
+        if (one.uid, one.peer) in before and one.progress.state != "done":
+            raise HospitalError("the peer has not been told yet that it began")
+    report_step(hospital, peer, step)
+    at = now.isoformat()
+    return msgspec.structs.replace(
+        parcel.progress, state="done", stored_at=at, done_at=at, why="", next_at=""
+    )
 
 
 def note_answers(outbox: Outbox, heard: Committed, say: Said, now: dt.datetime) -> None:

@@ -93,6 +93,12 @@ class Outbox:
         """Return an object."""
         return _read(self.folder / f"{parcel.uid}@{parcel.peer}.dcm")
 
+    def objects_of(self, run: str, peer: str) -> list[Dataset]:
+        """Return what of a run went or goes to a peer, but for reports, which are no objects."""
+        mine = [one for one in self.parcels() if (one.progress.run, one.peer) == (run, peer)]
+        found = [self.dataset(one) for one in mine]
+        return [one for one in found if "SeriesInstanceUID" in one]
+
     def keep(self, parcel: Parcel) -> None:
         """Write an object's state."""
         path = self.folder / f"{parcel.uid}@{parcel.peer}.json"

@@ -13,11 +13,14 @@ SEXES = ("F", "M", "O")
 
 @dataclass(frozen=True)
 class Item:
-    """An item: fields of ``identity.json`` and of ``study.json``, and what a person chooses by."""
+    """An item: fields of ``identity.json`` and of ``study.json``, and what a person chooses by.
+
+    ids : of study, requested procedure and scheduled step, as ``identity.json`` has them
+    """
 
     identity: dict[str, str]
     study: dict[str, Any]
-    study_uid: str
+    ids: dict[str, str]
     scheduled: str
     procedure: str
 
@@ -27,11 +30,11 @@ def question(*, date: str = "", modality: str = "", accession: str = "") -> Data
     asked, step = Dataset(), Dataset()
     for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientWeight",
                  "PatientSize", "ReferringPhysicianName", "StudyInstanceUID",
-                 "RequestedProcedureDescription"):  # fmt: skip
+                 "RequestedProcedureDescription", "RequestedProcedureID"):  # fmt: skip
         setattr(asked, name, None if name in ("PatientWeight", "PatientSize") else "")
     asked.AccessionNumber = accession
     for name in ("ScheduledProcedureStepStartTime", "ScheduledProcedureStepDescription",
-                 "ScheduledStationAETitle"):  # fmt: skip
+                 "ScheduledProcedureStepID", "ScheduledStationAETitle"):  # fmt: skip
         setattr(step, name, "")
     step.ScheduledProcedureStepStartDate, step.Modality = date, modality
     asked.ScheduledProcedureStepSequence = [step]
@@ -60,7 +63,11 @@ def item_of(found: Dataset) -> Item:
     return Item(
         {key: value for key, value in identity.items() if value},
         study,
-        _text(found, "StudyInstanceUID"),
+        {
+            "study_uid": _text(found, "StudyInstanceUID"),
+            "procedure_id": _text(found, "RequestedProcedureID")[:64],
+            "step_id": _text(step, "ScheduledProcedureStepID")[:64],
+        },
         f"{_date(date)} {time[:2]}:{time[2:4]}" if len(time) >= 4 else _date(date),
         words or _text(found, "RequestedProcedureDescription"),
     )

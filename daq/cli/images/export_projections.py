@@ -6,7 +6,7 @@ import argparse
 import itertools
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daq.cli.common import CommandError, finish, tell
 from daq.cli.images.stored_images import identified_facts, keep_private, private_output
@@ -14,33 +14,21 @@ from daq.cli.progress import ProgressLine
 from daq.folder.listing.run_images import EXPORTS
 from hw.whole_file import whole_file
 
+if TYPE_CHECKING:
+    from recon.exchange.projections.orbit_views import OrbitViews
+
 SUFFIXES = {"dicom": ".dcm", "interfile": ".hs"}
 
 
 def export_projections(options: argparse.Namespace, folder: Path) -> int:
     """Write the projections of all energy windows, and a JSON with each view's angle and time."""
-    from daq.folder.run_folder import run_config
     from recon.exchange.projections.dicom_tomo import write_dicom_tomo
     from recon.exchange.projections.interfile_spect import write_interfile_projections
-    from recon.exchange.scan_facts import nameable
-    from recon.offline.kept_images.run_facts import run_facts
-    from recon.spect.projections import projections_of
-    from recon.spect.run_input import spect_run
 
     private_output(options, folder)
     path = _path_of(options, folder)
-    facts: dict[str, Any] = {
-        **nameable(run_facts(folder)), "scanner": run_config(folder).scanner().name
-    }  # fmt: skip
-    if options.identified:
-        facts |= identified_facts(folder)
-    progress = ProgressLine("reading")
-    views = projections_of(
-        spect_run(folder, attenuated=False),
-        view_deg=options.view_deg,
-        said=lambda share: progress(round(1000 * share), 1000),
-    )
-    progress.done()
+    views = _views(folder, options.view_deg)
+    facts = _facts(folder, identified=options.identified)
     if options.only_windows:
         views = views.only([name.strip() for name in options.only_windows.split(",")])
     write = write_dicom_tomo if options.format == "dicom" else write_interfile_projections
@@ -61,6 +49,40 @@ def export_projections(options: argparse.Namespace, folder: Path) -> int:
     }  # fmt: skip
     finish(options, result, f"{files[0]}: {views.views} views, {sum(counts.values())} counts")
     return 0
+
+
+def projection_object(folder: Path, place: Path, *, identified: bool, view_deg: float) -> Path:
+    """Write a SPECT run's projections as DICOM into a folder; return the object's file."""
+    from daq.folder.run_folder import run_config
+    from recon.exchange.projections.dicom_tomo import write_dicom_tomo
+
+    if run_config(folder).scanner().modality != "SPECT":
+        raise CommandError(f"{folder.name} is no SPECT run: it has no projections")
+    views = _views(folder, view_deg)
+    return write_dicom_tomo(place / "p.dcm", views, _facts(folder, identified=identified))[0]
+
+
+def _facts(folder: Path, *, identified: bool) -> dict[str, Any]:
+    from daq.folder.run_folder import run_config
+    from recon.exchange.scan_facts import nameable
+    from recon.offline.kept_images.run_facts import run_facts
+
+    known = {**nameable(run_facts(folder)), "scanner": run_config(folder).scanner().name}
+    return {**known, **(identified_facts(folder) if identified else {})}
+
+
+def _views(folder: Path, view_deg: float) -> OrbitViews:
+    from recon.spect.projections import projections_of
+    from recon.spect.run_input import spect_run
+
+    progress = ProgressLine("reading")
+    views = projections_of(
+        spect_run(folder, attenuated=False),
+        view_deg=view_deg,
+        said=lambda share: progress(round(1000 * share), 1000),
+    )
+    progress.done()
+    return views
 
 
 def _path_of(options: argparse.Namespace, folder: Path) -> Path:

@@ -79,7 +79,7 @@ def identity_of(folder: Path) -> dict[str, str]:
         name: getattr(found, name)
         for name in (
             "patient_id", "name", "birth_date", "sex", "accession_number", "referring_physician",
-            "study_uid",
+            "study_uid", "procedure_id", "step_id",
         )
     }  # fmt: skip
 

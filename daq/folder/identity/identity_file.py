@@ -36,7 +36,8 @@ Words = Annotated[str, msgspec.Meta(max_length=256)]
 class Identity(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Who a run is about, and who ordered it; all of it optional. Dates as YYYY-MM-DD.
 
-    study_uid : of the study in a worklist, for objects that name the patient
+    study_uid, procedure_id, step_id : of the study, the requested procedure and the scheduled step
+        of a worklist's item, for objects and reports that name the patient
     """
 
     patient_id: Words = ""
@@ -46,6 +47,8 @@ class Identity(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     accession_number: Words = ""
     referring_physician: Words = ""
     study_uid: Annotated[str, msgspec.Meta(pattern=r"^([0-9]+(\.[0-9]+)+)?$", max_length=64)] = ""
+    procedure_id: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    step_id: Annotated[str, msgspec.Meta(max_length=64)] = ""
     comment: Annotated[str, msgspec.Meta(max_length=4096)] = ""
     version: Literal[1] = 1
 

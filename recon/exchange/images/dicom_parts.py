@@ -95,7 +95,7 @@ def _set_review(made: Dataset, facts: ScanFacts) -> str:
     return "".join(f"; {one}" for one in words if one)
 
 
-def _set_identity(made: Dataset, facts: ScanFacts) -> None:
+def set_identity(made: Dataset, facts: ScanFacts) -> None:
     """Set whom it is about: nobody, or, where that was asked for, whom the run's form names."""
     known = facts.more.get("identity")
     if not known:
@@ -113,7 +113,7 @@ def _set_identity(made: Dataset, facts: ScanFacts) -> None:
 
 
 def _set_patient(made: Dataset, facts: ScanFacts) -> None:
-    _set_identity(made, facts)
+    set_identity(made, facts)
     weight = facts.number("weight_kg")
     if weight is not None:
         made.PatientWeight = decimal(weight)

@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
 
+from interop.hospital import dcmtk_worklist
 from interop.images import nifti_nibabel
 from interop.phantom import GRID, difference, image, in_patient
 from interop.row import MissingProgramError, program
@@ -22,6 +23,16 @@ TRUTH = image()[..., 0]
 def test_a_row_is_measured(tmp_path: Path) -> None:
     row = nifti_nibabel(tmp_path)
     assert row.difference == "0" and row.good and row.program.startswith("nibabel ")
+
+
+@pytest.mark.processes
+def test_dcmtk_s_worklist_server_gives_what_its_file_says(tmp_path: Path) -> None:
+    pytest.importorskip("pynetdicom", reason="pynetdicom is missing: ./tomoshibi setup hospital")
+    try:
+        row = dcmtk_worklist(tmp_path)
+    except MissingProgramError as error:
+        pytest.skip(f"dcmtk is not installed: {error}")
+    assert row.good and row.difference == "0 fields otherwise than in its file"
 
 
 def test_the_measure_sees_mirrors_shifts_and_values() -> None:

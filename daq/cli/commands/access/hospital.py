@@ -3,7 +3,8 @@
 hospital.toml says who we are and which peers there are (docs/hospital.md); nothing is sent to
 anybody else. What is to be sent waits in RUNS/hospital, survives a power loss, and is tried until
 the peer has it and, where it commits to storage, until it has said so. `deliver --forever` is a
-process of its own for that. Needs pynetdicom: ./tomoshibi setup hospital.
+process of its own for that. `begin` and `complete` tell a peer that a run began and ended (MPPS).
+Needs pynetdicom: ./tomoshibi setup hospital.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from daq.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from recon.exchange.scan_facts import ScanFacts
     from recon.hospital.outbox import Outbox
     from recon.hospital.peers import Hospital
     from recon.hospital.worklist_item import Item
@@ -36,13 +40,17 @@ examples:
   tomoshibi hospital echo                          do the peers answer?
   tomoshibi hospital worklist ris --date today
   tomoshibi hospital worklist ris --accession A42 --take 1 --into last
+  tomoshibi hospital begin last --to ris           MPPS: in progress
   tomoshibi hospital send last --image bsrem --to pacs
+  tomoshibi hospital send last --projections --to pacs
+  tomoshibi hospital complete last --to ris --sent-to pacs
   tomoshibi hospital deliver --forever             a process that sends what waits
   tomoshibi hospital queue
 """
 
 LOOK_S = 2.0
 ANSWER_S = 3.0
+VIEW_DEG = 3.0
 """So long `send` and `deliver` wait at our port for what a peer commits to."""
 
 _MODALITIES = {"PET": "PT", "SPECT": "NM"}
@@ -50,10 +58,17 @@ _MODALITIES = {"PET": "PT", "SPECT": "NM"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("what", choices=("echo", "worklist", "send", "deliver", "queue"))
+    parser.add_argument("what", choices=("echo", "worklist", "begin", "send", "complete",
+                                         "deliver", "queue"))  # fmt: skip
     parser.add_argument("which", nargs="?", default="", metavar="PEER|RUN",
-                        help="echo, worklist: a peer; send: a run")  # fmt: skip
-    parser.add_argument("--to", default="", metavar="PEER", help="send: to whom")
+                        help="echo, worklist: a peer; begin, send, complete: a run")  # fmt: skip
+    parser.add_argument("--to", default="", metavar="PEER", help="begin, send, complete: to whom")
+    parser.add_argument("--projections", action="store_true",
+                        help="send: a SPECT run's projections (NM TOMO)")  # fmt: skip
+    parser.add_argument("--discontinued", action="store_true",
+                        help="complete: the run was broken off")  # fmt: skip
+    parser.add_argument("--sent-to", default="", metavar="PEER",
+                        help="complete: name what this peer was sent of the run")  # fmt: skip
     parser.add_argument("--image", default="", metavar="NAME",
                         help="send: one of RUN/images, as export --image takes it")  # fmt: skip
     parser.add_argument("--date", default="", metavar="YYYYMMDD", help="worklist: or today")
@@ -77,8 +92,8 @@ def run(options: argparse.Namespace) -> int:
     hospital = read_hospital()
     if hospital is None:
         raise CommandError(f"there is no {hospital_file()}: docs/hospital.md says what is in it")
-    asked = {"echo": _echo, "worklist": _worklist, "send": _send, "deliver": _deliver,
-             "queue": _queue}  # fmt: skip
+    asked = {"echo": _echo, "worklist": _worklist, "begin": _begin, "send": _send,
+             "complete": _complete, "deliver": _deliver, "queue": _queue}  # fmt: skip
     return asked[options.what](options, hospital)
 
 
@@ -123,7 +138,7 @@ def _worklist(options: argparse.Namespace, hospital: Hospital) -> int:
         f"{one.identity.get('name', '')}"
         for number, one in enumerate(items, 1)
     ]
-    told = [{"identity": one.identity, "study": one.study, "study_uid": one.study_uid,
+    told = [{"identity": one.identity, "study": one.study, **one.ids,
              "scheduled": one.scheduled, "procedure": one.procedure} for one in items]  # fmt: skip
     finish(options, {"items": told}, "\n".join(lines) or "no items")
     return 0
@@ -142,21 +157,86 @@ def _take_over(folder: Path, item: Item) -> None:
                 "it out if it is wrong"
             )
     comment = {} if known is None else {"comment": known.comment}
-    write_identity(folder, identity_of({**item.identity, **comment, "study_uid": item.study_uid}))
+    write_identity(folder, identity_of({**item.identity, **comment, **item.ids}))
     if item.study:
         change_study(folder, item.study)
 
 
 def _send(options: argparse.Namespace, hospital: Hospital) -> int:
     """Put an image into the outbox and try to deliver it at once."""
+    from daq.cli.images.export_projections import projection_object
     from daq.cli.images.stored_images import dicom_files
 
     peer, folder = hospital.peer(options.to), find_run(options.which, options.runs)
     outbox, added = _outbox(options), 0
     with tempfile.TemporaryDirectory(dir=outbox.folder, prefix=".made-") as place:
-        for path in dicom_files(folder, options.image, Path(place), identified=peer.identified):
+        if options.projections:
+            paths = [projection_object(folder, Path(place), identified=peer.identified,
+                                       view_deg=VIEW_DEG)]  # fmt: skip
+        else:
+            paths = dicom_files(folder, options.image, Path(place), identified=peer.identified)
+        for path in paths:
             added += outbox.add(path, options.to, folder.name)
     tell(f"{added} objects for {options.to}, the others were there already")
+    return _delivered(options, hospital, outbox, once=True)
+
+
+def _begin(options: argparse.Namespace, hospital: Hospital) -> int:
+    """Report that a run is in progress."""
+    from recon.hospital.performed_step import begun
+
+    folder, facts, modality = _about(options, hospital)
+    report = begun(facts, station=hospital.ae_title, modality=modality)
+    return _reported(options, hospital, folder, report)
+
+
+def _complete(options: argparse.Namespace, hospital: Hospital) -> int:
+    """Report that a run is over, with what went to a peer of it."""
+    from hw.bounded_files import FileRefused, read_object
+    from recon.hospital.performed_step import ended
+
+    folder, facts, _ = _about(options, hospital)
+    try:
+        summary = read_object(folder / "summary.json")
+    except FileRefused as error:
+        raise CommandError(f"{folder.name} is not over, or was cut off: {error}") from error
+    objects = [
+        (str(one.SOPClassUID), str(one.SOPInstanceUID), str(one.SeriesInstanceUID))
+        for one in _outbox(options).objects_of(folder.name, options.sent_to)
+    ]
+    report = ended(
+        facts, duration_s=float(summary.get("detector_time_s") or 0.0),
+        completed=not options.discontinued, objects=objects,
+        protocol=str(summary.get("protocol") or ""),
+    )  # fmt: skip
+    return _reported(options, hospital, folder, report)
+
+
+def _about(options: argparse.Namespace, hospital: Hospital) -> tuple[Path, ScanFacts, str]:
+    """Return a run's folder, what the peer may know of it, and its modality."""
+    from daq.cli.images.stored_images import identified_facts
+    from daq.folder.run_folder import run_config
+    from recon.exchange.scan_facts import ScanFacts, nameable
+    from recon.offline.kept_images.run_facts import run_facts
+
+    peer, folder = hospital.peer(options.to), find_run(options.which, options.runs)
+    scanner = run_config(folder).scanner()
+    known = {**nameable(run_facts(folder)), "scanner": scanner.name}
+    if peer.identified:
+        known |= identified_facts(folder)
+    return folder, ScanFacts.of(known), _MODALITIES[scanner.modality]
+
+
+def _reported(
+    options: argparse.Namespace, hospital: Hospital, folder: Path, report: Dataset
+) -> int:
+    """Put a report into the outbox, and try to deliver it."""
+    outbox = _outbox(options)
+    with tempfile.TemporaryDirectory(dir=outbox.folder, prefix=".made-") as place:
+        path = Path(place) / "step.dcm"
+        report.save_as(path, enforce_file_format=True)
+        if not outbox.add(path, options.to, folder.name):
+            tell(f"{options.to} was told before, or will be")
     return _delivered(options, hospital, outbox, once=True)
 
 
