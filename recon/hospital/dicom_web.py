@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import json
 import urllib.error
 import urllib.request
 import uuid
@@ -13,6 +12,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from hw.bounded_files import FileRefused, json_in
 from recon.hospital.peers import Hospital, HospitalError, Peer
 from recon.hospital.tls import to_peers
 
@@ -43,11 +43,11 @@ def stow(hospital: Hospital, peer: Peer, dataset: Dataset) -> None:
 def _judge(said: bytes, peer: Peer, uid: str) -> None:
     """Raise HospitalError unless the answer names our object among those that it has."""
     try:
-        found: dict[str, Any] = json.loads(said)
+        found: dict[str, Any] = json_in(said)
         failed = found.get(REFUSED, {}).get("Value", [])
         kept = [one["00081155"]["Value"][0] for one in found.get(STORED, {}).get("Value", [])]
         reasons = [int(one[REASON]["Value"][0]) for one in failed]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (FileRefused, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise HospitalError(f"{peer.words} answers what is no DICOM JSON") from error
     if uid in kept or reasons == [DUPLICATE]:
         return

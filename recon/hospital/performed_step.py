@@ -52,7 +52,16 @@ def ended(
     objects: Sequence[Stored],
     protocol: str,
 ) -> Dataset:
-    """Return the report that a run ended (N-SET), with the objects that went to that peer."""
+    """Return the report that a run ended (N-SET).
+
+    Parameters
+    ----------
+    facts : of the run, as far as the peer may know them
+    duration_s : from the run's start to its end
+    completed : or else it was broken off
+    objects : what the run gave out
+    protocol : the run's, by name
+    """
     made, end = _report(facts, ".2"), facts.created + dt.timedelta(seconds=duration_s)
     made.PerformedProcedureStepStatus = "COMPLETED" if completed else "DISCONTINUED"
     made.PerformedProcedureStepEndDate = f"{end:%Y%m%d}"

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from daq.client.client import DisplayClient
-from daq.client.metrics import metrics_text
+from daq.client.prometheus_text import metrics_text
 from hw.messages.telemetry import Telemetry
 from rigs.acquisition_process import wait_until
 from rigs.daq_in_thread import DaqInThread

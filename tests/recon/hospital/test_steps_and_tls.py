@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.processes,
     pytest.mark.timeout(90),
 ]
-SERVER = Path(__file__).resolve().parents[2] / "rigs" / "hospital_peer.py"
+SERVER = Path(__file__).with_name("peer_process.py")
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
@@ -314,8 +314,10 @@ def test_orthanc_takes_objects_by_stow_and_has_the_same_pixels(
             done = asked(capsys, run_folder, "send", "spect", "--image", "a", "--to", "web")
             assert (done[0], done[1]["states"]) == (0, {"done": 1}), done
         place = f"http://127.0.0.1:{http}/instances"
-        (instance,) = json.load(urllib.request.urlopen(place, timeout=10))
-        back = urllib.request.urlopen(f"{place}/{instance}/file", timeout=10).read()
+        with urllib.request.urlopen(place, timeout=10) as answer:
+            (instance,) = json.load(answer)
+        with urllib.request.urlopen(f"{place}/{instance}/file", timeout=10) as answer:
+            back = answer.read()
         assert asked(capsys, run_folder, "worklist", "web")[0] == 1
     (tmp_path / "back.dcm").write_bytes(back)
     (kept,) = (run_folder.parent / "hospital").glob("*@web.dcm")

@@ -105,7 +105,7 @@ class _Answer(BaseHTTPRequestHandler):
     server_version, sys_version = "tomoshibi", ""
 
     def do_GET(self) -> None:
-        from daq.client.metrics import CONTENT_TYPE, metrics_text
+        from daq.client.prometheus_text import CONTENT_TYPE, metrics_text
 
         if self.path.split("?")[0] != "/metrics":
             self.send_error(404, "only /metrics is here")

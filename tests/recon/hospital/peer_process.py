@@ -1,6 +1,6 @@
 """A hospital's server made with pynetdicom, in a process of its own: steps (MPPS), objects, echo.
 
-    python tests/rigs/hospital_peer.py PORT JOURNAL [CA CERTIFICATE KEY]
+    python tests/recon/hospital/peer_process.py PORT JOURNAL [CA CERTIFICATE KEY]
 
 Each message that it takes becomes a line of JSON in the journal. A step that is over takes no more
 (0x0110, error A710). With certificates it speaks TLS, and asks for the other side's.
