@@ -19,6 +19,7 @@ class Part:
     """A part of a standard: its figures, what deviates from the standard, tables and plots.
 
     reason : why it was not measured; "" where it was
+    runs_given : False where it was not asked for
     """
 
     name: str
@@ -27,6 +28,7 @@ class Part:
     deviations: list[str] = field(default_factory=list)
     section: Section | None = None
     reason: str = ""
+    runs_given: bool = True
 
     @property
     def verdict(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,21 +68,56 @@ def sections(standard: str, scanner: str, parts: list[Part]) -> list[Section]:
 def write_into(path: Path, key: str, command: str, parts: list[Part]) -> None:
     """Write the figures into a Markdown page, between the marks of ``key``, else at its end.
 
+    Each part has the command that measured it. One that was given no runs stays as the page has it.
+
     Raises
     ------
     CommandError
         if the page cannot be read or written.
     """
-    body = [f"### {key}", "", f"Written by `{command}`, not edited by hand: {summary_text(parts)}."]
-    for part in parts:
-        body += ["", f"**{part.title}**", ""]
-        if part.reason:
-            body.append(f"{part.verdict}: {part.reason}")
-            continue
-        body += ["| " + " | ".join(HEAD) + " |", "|---|---:|---:|---|"]
-        body += ["| " + " | ".join(one.cells) + " |" for one in part.figures]
-        body += [f"\nDeviation: {words}." for words in part.deviations]
+    there = _parts_there(path, f"acceptance {key}")
+    kept = {part.name for part in parts if not part.runs_given} & set(there)
+    texts = [there[part.name] if part.name in kept else _part_text(part, command) for part in parts]
+    words = "Each part is written by the command above its figures, not edited by hand: "
+    body = [f"### {key}", "", f"{words}{_verdicts(texts)}.", "", *texts]
     write_between_marks(path, f"acceptance {key}", "\n".join(body), heading=TITLE)
+
+
+def _part_text(part: Part, command: str) -> str:
+    body = [_part_mark(part.name), f"**{part.title}**", ""]
+    if part.reason:
+        return "\n".join([*body, f"{part.verdict}: {part.reason}", ""])
+    body += [f"`{command}`", "", "| " + " | ".join(HEAD) + " |", "|---|---:|---:|---|"]
+    body += ["| " + " | ".join(one.cells) + " |" for one in part.figures]
+    body += [f"\nDeviation: {words}." for words in part.deviations]
+    return "\n".join([*body, ""])
+
+
+def _part_mark(name: str) -> str:
+    return f"<!-- part {name} -->"
+
+
+def _parts_there(path: Path, name: str) -> dict[str, str]:
+    """Return the texts of the parts that a page has between the marks of a name."""
+    page = path.read_text(encoding="utf-8") if path.is_file() else ""
+    block = page.partition(f"<!-- {name} -->")[2].partition(f"<!-- /{name} -->")[0]
+    _, *found = re.split(_part_mark(r"([\w-]+)"), block)
+    return {
+        part: f"{_part_mark(part)}\n{text.strip()}\n"
+        for part, text in zip(found[::2], found[1::2], strict=True)
+    }
+
+
+def _verdicts(texts: list[str]) -> str:
+    """Return how many figures of some parts' texts have each verdict, in words."""
+    from recon.acceptance.judged import NOT_MEASURED
+
+    found: dict[str, int] = {}
+    for text in texts:
+        rows = re.findall(r"^\|.*\| ([^|]+) \|$", text, flags=re.MULTILINE)
+        for word in [one for one in rows if one != HEAD[-1]] or [NOT_MEASURED]:
+            found[word] = found.get(word, 0) + 1
+    return ", ".join(f"{n} {word}" for word, n in found.items())
 
 
 TITLE = """\

@@ -62,7 +62,7 @@ def judge(
     for name in PARTS[standard]:
         if not asked.get(name):
             reason = f"no run was given (--{name}); `--plan` tells which to take"
-            parts.append(Part(name, TITLES[name], reason=reason))
+            parts.append(Part(name, TITLES[name], reason=reason, runs_given=False))
             continue
         tell(f"{name}: {len(asked[name])} runs")
         try:
