@@ -23,6 +23,7 @@ from types import FrameType
 import msgspec
 import zmq
 
+from hw.free_memory import keep_what_is_loaded
 from hw.messages.base import MessageError
 from hw.messages.codec import decode, encode
 from hw.messages.endpoints import Endpoints
@@ -329,4 +330,5 @@ def run_imager(
     except SystemExit:
         service.close()
         raise
+    keep_what_is_loaded()
     service.serve()

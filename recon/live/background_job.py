@@ -34,7 +34,7 @@ class LiveJob(Generic[Result]):
 
     def __init__(self, name: str, work: Work[Result]) -> None:
         self.error = ""
-        self._work = work
+        self._work: Work[Result] | None = work
         self._made: Result | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -63,7 +63,7 @@ class LiveJob(Generic[Result]):
         with contextlib.suppress(OSError, AttributeError):  # Linux: the priority of this thread
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         try:
-            self._made = self._work(self._stop.is_set)
+            self._do()
         except ReconError as error:
             self.error = str(error)
         except (SensitivityStopped, ScatterStopped):
@@ -71,6 +71,12 @@ class LiveJob(Generic[Result]):
         except Exception as error:  # noqa: BLE001  (a defect must be told, not end a thread silently)
             self.error = f"internal error, please report: {error!r}"
         give_back_free_memory()
+
+    def _do(self) -> None:
+        """Do the work, and forget it: with it go the events that it was given."""
+        work, self._work = self._work, None
+        if work is not None:
+            self._made = work(self._stop.is_set)
 
 
 class JobSlot(Generic[Result]):

@@ -149,10 +149,12 @@ def run(options: argparse.Namespace) -> int:
     """Serve until told to leave."""
     from daq.folder.run_config import ANY_ENERGY
     from daq.service.service import DaqService
+    from hw.free_memory import keep_what_is_loaded
     from hw.messages.endpoints import Endpoints
 
     config = template(options)
     _warm_up()
+    keep_what_is_loaded()
     service = DaqService(
         Endpoints(options.endpoint),
         runs_root=options.runs,
