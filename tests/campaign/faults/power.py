@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
@@ -29,6 +30,8 @@ def _of_all(scene: Scene, rng: Random) -> Iterator[None]:
 
 
 def _cut(scene: Scene) -> None:
+    """Stopped first: a daq without its machine has no time to see the disk fail and say so."""
+    scene.daq.send_signal(signal.SIGSTOP)
     scene.disk.cut()
     scene.daq.kill()
     scene.daq.wait(20)
