@@ -3,8 +3,8 @@
     python benchmarks/reliability/day.py [--hours 24] [--write docs/reliability.md]
 
 Each run must have all frames, books that close and the coincidences of the first one, to the bit.
-Prints one JSON object: the runs, and resident MiB, descriptors and threads of both processes, in
-each tenth of the runs.
+Ctrl-C ends it after the run under way, with what there is until then. Prints one JSON object: the
+runs, and resident MiB, descriptors and threads of both processes, in each tenth of the runs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,7 @@ class System:
             [sys.executable, "-m", "daq.cli", *argv, "--endpoint", self._endpoints.base],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C is for this program alone
         )
         self._stack.callback(_end, process)
         return psutil.Process(process.pid)
@@ -101,7 +103,9 @@ def day(log: Path, system: System, hours: float) -> tuple[Samples, dict[str, Any
     samples: Samples = defaultdict(list)
     first: dict[str, Any] = {}
     seconds, runs, began = 0.0, 0, time.monotonic()
-    while seconds < 3600 * hours:
+    ended: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: ended.append(number))
+    while seconds < 3600 * hours and not ended:
         summary = system.replay(log)
         first = first or summary
         for name in SAME:
