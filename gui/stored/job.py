@@ -29,14 +29,20 @@ MOST_BYTES = 64 * 2**20
 class Job(QtCore.QObject):
     """One command at a time.
 
-    told : emits text for people came : emits each JSON object as its line comes done : emits its
-    last JSON object failed : emits its last words
+    Signals
+    -------
+    told : words for people, as the command writes them
+    came : each JSON object, as its line comes
+    done : its last JSON object
+    failed : its last words
+    cancelled : its name, where somebody ended it
     """
 
     came = QtCore.Signal(object)
     told = QtCore.Signal(str)
     done = QtCore.Signal(object)
     failed = QtCore.Signal(str)
+    cancelled = QtCore.Signal(str)
 
     def __init__(self, parent: QtCore.QObject, *, kill_ms: int = KILL_MS) -> None:
         """Make it; ``kill_ms``: for a command to end by itself when asked to."""
@@ -134,7 +140,7 @@ class Job(QtCore.QObject):
             self._take_line(self._out)
         self._process = None
         if self._cancelled:
-            self.failed.emit(tr("{name}: cancelled", name=self.name))
+            self.cancelled.emit(self.name)
             return
         if status == 0 and self._newest is not None:
             self.done.emit(self._newest)

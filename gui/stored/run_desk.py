@@ -59,14 +59,17 @@ class RunDesk(QtWidgets.QWidget):
         for place, button in enumerate(self.buttons.values()):
             grid.addWidget(button, place // IN_A_ROW, place % IN_A_ROW)
         column.addLayout(grid)
-        for job in (self.worker, self.player):
-            self._follow(job)
+        self._follow(self.worker, mark("{name}: cancelled"))
+        self._follow(self.player, mark("{name}: ended"))
         self._enable()
 
-    def _follow(self, job: Job) -> None:
+    def _follow(self, job: Job, if_cancelled: str) -> None:
         job.told.connect(lambda words: self.say(f"{job.name}: {words}"))
         job.done.connect(lambda found: self._finish(f"✓ {job.name}: {_made(found)}", theme.GOOD))
         job.failed.connect(lambda words: self._finish(f"✗ {words}", theme.ALARM))
+        job.cancelled.connect(
+            lambda name: self._finish(f"■ {tr(if_cancelled, name=name)}", theme.DIM)
+        )
 
     def _acts(self) -> dict[str, Callable[[], object]]:
         return {

@@ -139,7 +139,7 @@ def test_progress_is_shown_and_a_cancelled_copy_is_none(
     desk.buttons["Cancel"].click()
     pump(lambda: not desk.worker.busy, bound_s=60)
     long.unlink()
-    assert desk.words.toolTip() == "✗ archive of monday: cancelled"
+    assert desk.words.toolTip() == "■ archive of monday: cancelled"
     assert not (tmp_path / "monday").exists()
 
 
@@ -192,5 +192,6 @@ def test_a_run_is_replayed_by_a_system_of_its_own_and_ended_from_here(
     pid = process.processId()
     desk.buttons[REPLAY].click()
     pump(lambda: not desk.player.busy, bound_s=30)
+    assert desk.words.toolTip() == "■ replay of monday: ended"
     assert not Path(f"/proc/{pid}").exists()
     assert desk.buttons[REPLAY].text() == REPLAY

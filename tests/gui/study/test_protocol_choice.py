@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -93,8 +94,13 @@ def test_a_spect_scanners_orbit_goes_with_the_next_arm_and_no_other(
 
 
 def test_one_saved_meanwhile_is_there_when_the_page_is_shown(
-    endpoints: Endpoints, console: ConsoleWindow, pump: Pump
+    endpoints: Endpoints,
+    console: ConsoleWindow,
+    pump: Pump,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     with Feeder(endpoints, Script(state="idle", no_images=True)):
         console.pages.show_page("Acquire")
         pump(lambda: "pet-counts v1" in offered(console))
