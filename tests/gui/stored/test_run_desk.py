@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daq.cli import main
-from daq.cli.commands.export import IMAGE_FORMATS, SUFFIXES
+from daq.cli.commands.export import IMAGE_FORMATS, SUFFIXES, TABLES
 from daq.folder.listing.manifest import verify
 from daq.folder.protocols.shelf import Shelf
 from daq.folder.region_file import write_regions
@@ -45,7 +45,7 @@ def press(desk: RunDesk, name: str, pump: Pump) -> str:
 def test_every_format_that_the_commands_know_is_offered_and_no_other() -> None:
     ways = [how for how in EXPORTS.values() if "--image" not in how]
     assert [how[-1] for how in ways if how[0] == "reconstruct"] == [*WRITERS]
-    assert [how[-1] for how in ways if how[0] == "export"] == [*SUFFIXES]
+    assert [how[-1] for how in ways if how[0] == "export"] == [*SUFFIXES, *TABLES]
     assert [*WRITERS] == [*IMAGE_FORMATS]
 
 
