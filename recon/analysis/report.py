@@ -167,6 +167,13 @@ def _pdf_text(figure: SubFigure, title: str, section: Section) -> None:
     for axis, table in zip(axes[1:], section.tables, strict=True):
         axis.axis("off")
         drawn = axis.table(table.rows, colLabels=table.head, loc="upper left", cellLoc="left",
-                           edges="horizontal")  # fmt: skip
+                           colWidths=_widths(table), edges="horizontal")  # fmt: skip
         drawn.auto_set_font_size(False)
         drawn.set_fontsize(8 if rows < 25 else 6)
+
+
+def _widths(table: Table) -> list[float]:
+    """Return each column's share of the page, by its longest cell and two letters of margin."""
+    columns = zip(table.head, *table.rows, strict=True)
+    letters = [2 + max(len(cell) for cell in column) for column in columns]
+    return [n / sum(letters) for n in letters]

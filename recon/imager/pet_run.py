@@ -13,6 +13,7 @@ from coincidence.events import COINCIDENCE
 from hw.arrays import Records
 from hw.messages.imager import CoincidenceBatch, RunBegin
 from hw.messages.pictures import ImageMessage
+from recon.core.correction_record import Corrections
 from recon.core.decay import decay_factor
 from recon.core.frame_times import FrameTime
 from recon.core.frames import TimeSelection
@@ -24,7 +25,7 @@ from recon.imager.run_base import Batch, Clock, Final, LiveRun, Stopped, Used
 from recon.imager.stream_ledger import Missing
 from recon.lines.pile_up import kept_when_piled, pairs_not_piled_up
 from recon.live.corrections import LiveCorrections
-from recon.live.final_image import finish
+from recon.live.final_image import STOPPED, finish
 from recon.live.image import LiveImage
 from recon.live.imager import LiveImager
 from recon.live.late_join import LateJoin
@@ -72,6 +73,7 @@ class PetLiveRun(LiveRun):
         self._spool_told = False
         self._late: LateJoin | None = None
         self._late_told, self._caught_up_s = False, -CATCH_UP_EVERY_S
+        self._has: Corrections | None = None
         imager.lines.restart(delayed_factor=begin.settings.delayed_factor)
         imager.restart(
             window=begin.live.time_window,
@@ -200,6 +202,7 @@ class PetLiveRun(LiveRun):
         if self._missed_some and self._late is None:
             self._join_late(None, 1.0)
         self._catch_up_all(self._reporting(stopped))
+        until_now = self.corrections.told()
         self.corrections.conclude(CORRECTIONS_WAIT_S, self._reporting(stopped), self._concluding_at)
         image = finish(
             self._imager,
@@ -208,6 +211,7 @@ class PetLiveRun(LiveRun):
             stopped=stopped,
             progress=self._finishing_at,
         )
+        self._has = until_now if image.how == STOPPED else None
         self._spool.clear()
         plain = self._scaled(self._imager.unfiltered())
         return Final(
@@ -270,7 +274,7 @@ class PetLiveRun(LiveRun):
 
     def _facts(self, image: LiveImage) -> dict[str, Any]:
         """Return what an image's message says about it."""
-        told = self.corrections.told().ordered()
+        told = self._told().ordered()
         return {
             "unit": self.corrections.unit,
             "detector_time_s": image.detector_time_s,
@@ -291,6 +295,10 @@ class PetLiveRun(LiveRun):
             "suv_per_unit": self._suv_per_unit(told["decay"].applied),
         }
 
+    def _told(self) -> Corrections:
+        """Return the image's corrections: of one that was stopped, those it had until the end."""
+        return self._has or self.corrections.told()
+
     def _suv_per_unit(self, of_the_start: bool) -> float:
         """Return SUV per one of the image's unit: of activity, as of the run's start."""
         known = of_the_start and self.corrections.unit == BQ_PER_ML
@@ -309,7 +317,7 @@ class PetLiveRun(LiveRun):
 
     def _about(self, image: LiveImage) -> dict[str, Any]:
         """Return the metadata of the final image's file."""
-        told, model = self.corrections.told(), image.resolution
+        told, model = self._told(), image.resolution
         if model is not None and model.positrons_of:
             told.apply("positron_range", f"{model.positrons_of}, in the resolution model")
         return {

@@ -351,7 +351,7 @@ class LiveCorrections:
         elif self._lines.mu_per_mm is None:
             told.miss("scatter", "needs attenuation")
         else:
-            told.miss("scatter", self._scatter.error or "not ready yet")
+            told.miss("scatter", self._scatter.lacks)
         self._tell_prompt_gamma(told)
 
     def _tell_prompt_gamma(self, told: Corrections) -> None:
@@ -368,7 +368,7 @@ class LiveCorrections:
         elif not self._settings.wants("scatter"):
             told.miss("prompt_gamma", "found together with scatter, which is switched off")
         else:
-            told.miss("prompt_gamma", self._scatter.error or "waits for scatter")
+            told.miss("prompt_gamma", self._scatter.job.error or "waits for scatter")
 
     def _tell_times(self, told: Corrections) -> None:
         if self._dead_time():

@@ -44,6 +44,9 @@ ALL = 0.9999
 REFINED, REFINED_SUBSETS = 4, 8
 """Passes over memory that refine an image, and into how many each is divided."""
 
+STOPPED = "live image at the time it was stopped"
+"""How a last image was made that had no time to be: what was found for it is not in it."""
+
 STORED_BYTES = 36
 PREPARATION_PASSES = 1.0
 """Cost of preparing, in EM passes over the same events by one thread."""
@@ -191,7 +194,7 @@ def _best(imager: LiveImager[Any], plan: _Plan) -> tuple[str, bool]:
         try:
             return _start_over(imager, plan), True
         except _Stopped:
-            return "live image at the time it was stopped", False
+            return STOPPED, False
         except (EventStoreError, OSError) as error:
             why = str(error)
     _refine(imager, plan)

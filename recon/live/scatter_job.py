@@ -42,7 +42,10 @@ from recon.scatter.cascades import may_have_prompt_gamma
 from recon.scatter.quick_image import PSF_FWHM_MM, QUICK_ITERATIONS, QUICK_SUBSETS
 from recon.scatter.rate import counted_per_s, settled
 
-SCATTER_PROMPTS = 200_000
+SCATTER_PROMPTS, LAST_PROMPTS = 200_000, 20_000
+"""Fewest prompts that scatter is estimated from; the latter at the end of a run, which has no more
+to wait for (offline, a frame's own scatter needs as many)."""
+
 SCATTER_EVERY_S = 30.0
 SCATTER_GROWTH = 2.0
 
@@ -93,6 +96,7 @@ class LiveScatter:
         self._window = window
         self._simulation: SingleScatter | None = None
         self._at_s, self._at_prompts = 0.0, 0
+        self._least = SCATTER_PROMPTS
         self.unsettled = ""
         """Why the final image's scatter is not what it would become, "" if it is."""
 
@@ -101,9 +105,10 @@ class LiveScatter:
         self.job.stop()
 
     @property
-    def error(self) -> str:
-        """Why there is no estimate, "" if there is one."""
-        return self.job.error
+    def lacks(self) -> str:
+        """Why there is no estimate."""
+        few = self._imager.intake.used < self._least
+        return self.job.error or (f"waits for {self._least} prompts" if few else "not ready yet")
 
     def forget(self) -> None:
         """Stop, and leave scatter in the image; the next :meth:`begin` starts at once."""
@@ -158,7 +163,8 @@ class LiveScatter:
 
     def _start(self, most: int, *, last: bool = False) -> None:
         imager = self._imager
-        if self.job.busy or imager.intake.used < SCATTER_PROMPTS:
+        self._least = LAST_PROMPTS if most == LAST_SAMPLE else SCATTER_PROMPTS
+        if self.job.busy or imager.intake.used < self._least:
             return
         self._at_s, self._at_prompts = self._now_s, imager.intake.used
         of = imager.exposure_of

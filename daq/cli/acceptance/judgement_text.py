@@ -56,13 +56,13 @@ def as_result(standard: str, scanner: str, parts: list[Part]) -> dict[str, Any]:
 
 
 def sections(standard: str, scanner: str, parts: list[Part]) -> list[Section]:
-    """Return the report: a page that sums up, then each part."""
+    """Return the report: a page that sums up, then each part that runs were given for."""
     from recon.analysis.report import Section, Table
 
     rows = [[part.title, str(len(part.figures)), part.verdict] for part in parts]
     words = [f"{NAMES[standard]}, scanner {scanner}: {summary_text(parts)}."]
     first = Section("Summary", words, [Table(["part", "figures", "verdict"], rows)])
-    return [first, *(part.sections() for part in parts)]
+    return [first, *(part.sections() for part in parts if part.runs_given)]
 
 
 def write_into(path: Path, key: str, command: str, parts: list[Part]) -> None:

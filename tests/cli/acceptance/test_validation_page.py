@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daq.cli.acceptance.judgement_text import write_into
+from daq.cli.acceptance.judgement_text import sections, write_into
 from daq.cli.validate.validation_table import write_report
 from hw.scanner.judged_figure import Figure
 from recon.acceptance.judged import Part
@@ -29,7 +29,9 @@ def test_a_part_without_runs_stays_as_the_page_has_it_with_its_command(tmp_path)
     tof = Part("tof", "Time of flight", [Figure("FWHM", 250.0, "ps")], ["nothing"])
     figure = Figure("NECR", 50.0, "kcps", limit_key="least_x", limit=60.0)
     rates = Part("count-rates", "Rates", [figure])
-    write_into(page, "mine", "first", [tof, Part("count-rates", "Rates", **none)])
+    parts = [tof, Part("count-rates", "Rates", **none)]
+    assert [one.title for one in sections("nu2", "mine", parts)] == ["Summary", tof.title]
+    write_into(page, "mine", "first", parts)
     assert "1 information, 1 not measured." in page.read_text(encoding="utf-8")
     write_into(page, "mine", "second", [Part("tof", "TOF", **none), rates])
     text = page.read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 import recon.live.corrections
 import recon.live.scatter_job
 from daq.folder.calibration_set import new_set, save_set
-from hw.messages.imager import CoincidenceBatch, RunBegin
+from hw.messages.imager import CoincidenceBatch, RunBegin, RunEnd
 from hw.messages.live_settings import LiveSettings
 from hw.messages.pictures import ImageMessage
 from hw.messages.sort_settings import SortSettings
@@ -183,6 +183,28 @@ def test_scatter_follows_attenuation_and_tells_of_when_it_is(
     assert np.isfinite(image.array()).all()
     played.ask(off=("scatter",))
     assert played.image().how["scatter"] == "switched off"
+    played.close()
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_last_image_of_few_prompts_has_scatter_and_one_that_was_stopped_does_not_claim_it(
+    records: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    monkeypatch.setattr(recon.live.scatter_job, "LAST_PROMPTS", 1000)
+    monkeypatch.setattr(recon.live.scatter_job, "MOST_SIGMA", 10.0)
+    played = Played(records, mu_map=mu_map(tmp_path))
+    for _ in range(3):
+        image = played.image()
+        played.run.corrections.wait(120.0)
+    assert image.how["scatter"] == "waits for 200000 prompts"
+    lines = played.imager.lines
+    assert isinstance(lines, CrystalLines) and lines.scatter is None
+    end = RunEnd(run="one", prompts=1500, delayeds=150)
+    final = played.run.end(end, stopped=lambda: stopped and lines.scatter is not None)
+    assert final is not None and lines.scatter is not None
+    assert ("stopped" in final.note) == stopped
+    assert final.corrections["scatter"] != stopped
+    assert ("waits for" in final.how["scatter"]) == stopped
     played.close()
 
 
