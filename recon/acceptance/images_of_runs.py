@@ -26,8 +26,13 @@ Progress = Callable[[str, float], None]
 
 POINT = ReconOptions(attenuation="none", scatter="none", noise_parts=0)
 CORRECTED = ReconOptions(noise_parts=0)
-RELATIVE = ReconOptions(scatter="none", iterations=2, noise_parts=0)
-"""For the ratio of two activities: scatter is the same share of both."""
+RELATIVE = ReconOptions(
+    scatter="none", voxel_mm=(8.0,), psf_fwhm_mm=8.0, iterations=8, subsets=4, noise_parts=0
+)
+"""For the ratio of two activities: scatter is the same share of both. What is measured is the mean
+of a wide disc that is nearly all cold, and at high activities four of five prompts are randoms:
+small voxels, which cannot go below 0, make activity of that noise. Of 2 mm and 2 iterations it was
+41 % more."""
 
 
 def point_image(run: MeasuredRun, voxel_mm: float, *, threads: int, progress: Progress) -> Picture:
