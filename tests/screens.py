@@ -27,7 +27,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PIL import Image
 
-from daq.client.client import ControlClient
+from daq.client.client import ClientError, ControlClient
 from gui.app.console import application
 from gui.app.window import PAGES, ConsoleWindow
 from gui.kit.palettes import PALETTES
@@ -112,8 +112,16 @@ def draw_regions(endpoints: Endpoints) -> None:
     """Keep two regions with the run, once it is there."""
     args = json.loads(regions_to_json(REGIONS))
     with ControlClient(endpoints) as client:
-        until(lambda: client.call("status")["state"] == "running", "the run")
+        until(lambda: _state(client) == "running", "the run")
         client.call("regions", **args)
+
+
+def _state(client: ControlClient) -> str:
+    """Return the daq's state, "" while it does not answer: a busy machine starts it slowly."""
+    try:
+        return str(client.call("status")["state"])
+    except ClientError:
+        return ""
 
 
 def picture(window: ConsoleWindow, page: str, path: Path) -> list[str]:
