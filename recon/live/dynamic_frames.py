@@ -39,6 +39,8 @@ FIRST_FRAME_COUNTS = 5_000.0
 FRAME_FILTER = 1.4
 """Width of a frame's post-filter over that of an image of as many prompts: for comparison."""
 
+LEAST_EXPOSURE_S = 1e-6
+
 FRAME_PARTS = 2
 """Enough for the noise of a voxel, which is a mean over thousands."""
 
@@ -162,6 +164,9 @@ class LiveFrames:
         before = self._filling.prompts
         gain = min(1.0, FRAME_GAIN * fresh / (before + fresh + FIRST_FRAME_COUNTS))
         if before <= 0:
+            per_s = fresh / max(self._filling.exposure_s, LEAST_EXPOSURE_S)
+            self._estimate.begin_with(per_s)
+            self._parts.each(lambda one: one.begin_with(per_s))
             self._estimate.move(self._ratio(new.events), keep=0.0, gain=1.0)
             self._parts.move(self._parts.ratios(*new), keep=0.0, gain=1.0)
             return

@@ -111,6 +111,10 @@ class Estimates:
 
     # --- steps --------------------------------------------------------------------------------
 
+    def begin_with(self, events_per_s: float) -> None:
+        """Begin with uniform images that expect so many events a second of exposure."""
+        self._each(lambda one: one.begin_with(events_per_s))
+
     def step(self, new: Kept, old: Kept, *, keep: float, gain: float) -> None:
         """Move the statistic, of which the share ``keep`` stays, towards what these events say."""
         events, places = new

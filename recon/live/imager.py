@@ -310,6 +310,7 @@ class LiveImager(Generic[Lines]):
         fresh = float(new.events.weight.sum(dtype=np.float64))
         old = self.memory.sampled(0, sample)
         if self.memory.weight <= 0:
+            self.estimates.begin_with(fresh / self.exposure_s)
             self.estimates.step(new, old, keep=0.0, gain=1.0)
             return
         relative = self.books.relative(self._booked_ps)

@@ -78,6 +78,14 @@ class OnlineEstimate:
         """Return a projector on this grid."""
         return Projector(self.grid, tof=self._tof, threads=threads, lanes=threads)
 
+    def begin_with(self, events_per_s: float) -> None:
+        """Begin with the uniform image that expects so many events a second of exposure.
+
+        What a line expects besides is of the events' order. From less, a step would explain most of
+        them by that, and the image rise to its level over many steps.
+        """
+        self.image = uniform_image(self.sensitivity, self.mask, events=events_per_s)
+
     def use_projector(self, projector: Projector) -> Projector:
         """Switch to another projector; return the previous one."""
         before, self._projector = self._projector, projector

@@ -49,9 +49,11 @@ def records() -> Records:
     return simulated_records(SYSTEM.scanner, SYSTEM.geometry, spread, rate_Hz=1e4)[:EVENTS]
 
 
-def played(imager: LiveImager[CrystalLines], records: Records, begin: int, end: int) -> None:
-    for first in range(begin, end, 500):
-        part = records[first : first + 500]
+def played(
+    imager: LiveImager[CrystalLines], records: Records, begin: int, end: int, *, at_once: int = 500
+) -> None:
+    for first in range(begin, end, at_once):
+        part = records[first : first + at_once]
         imager.receive(part, NOTHING, watermark_ps=int(part["time_ps"][-1]))
         imager.update(budget_s=0.01)
 
@@ -90,6 +92,24 @@ def test_a_constant_object_stays_constant_when_a_correction_comes_late(records: 
     # 2,000 prompts a frame: 2.2 % of noise
     assert whole == pytest.approx([float(np.mean(whole))] * len(whole), rel=0.07)
     assert renewed(imager, renewal) == whole  # nothing is left to do
+    renewal.close()
+    imager.close()
+
+
+def test_few_updates_have_the_level_of_many(records: Records) -> None:
+    """Begun with an image of one event a second, frame and image rose by what a step explains: a
+    slow machine, with one step a frame, showed a thousandth of what was there."""
+    imager = LiveImager(
+        CrystalLines(SYSTEM), sensitivity(), clock=lambda: 0.0, capacity=EVENTS, frame_s=FRAME_S
+    )
+    seconds = float(records["time_ps"][-1]) * 1e-12
+    imager.lines.scatter = HalfOfAll(records, seconds)  # type: ignore[assignment]
+    played(imager, records, 0, 2000, at_once=2000)
+    first = float(imager.shown().image.sum())
+    played(imager, records, 2000, EVENTS, at_once=2000)
+    renewal, shown = FrameRenewal(imager), levels(imager)
+    assert shown == pytest.approx(renewed(imager, renewal), rel=0.5)
+    assert first == pytest.approx(float(imager.shown().image.sum()), rel=0.5)
     renewal.close()
     imager.close()
 
