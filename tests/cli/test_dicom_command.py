@@ -199,8 +199,9 @@ def test_spect_has_its_date_and_its_own_study(
     # turns from +x to +y turns from the left to the front, as DICOM's angle grows
     turn = made[0].RotationInformationSequence[0]
     assert (float(turn.StartAngle), turn.RotationDirection) == (90.0, "CC")
+    # its planes go to the head: rows from right to left, columns from front to back
     assert list(made[0].DetectorInformationSequence[0].ImageOrientationPatient) == [
-        -1, 0, 0, 0, 1, 0,
+        1, 0, 0, 0, 1, 0,
     ]  # fmt: skip
 
 

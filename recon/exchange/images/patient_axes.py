@@ -83,7 +83,8 @@ def headward_place(
         return tuple(along.reshape(-1)), first_voxel_mm(grid, 0, position)
     corner = np.array(first_voxel_mm(grid, grid.shape[2] - 1, position))
     corner += along[0] * (grid.shape[0] - 1) * grid.voxel_mm[0]
-    return (*(-along[0]), *along[1]), tuple(float(value) + 0.0 for value in corner)
+    along = np.array([-along[0], along[1]]).reshape(-1)
+    return tuple(float(v) + 0.0 for v in along), tuple(float(v) + 0.0 for v in corner)  # no -0
 
 
 def first_voxel_mm(

@@ -93,14 +93,15 @@ def test_a_spect_scanners_orbit_goes_with_the_next_arm_and_no_other(
     assert [c.args for c in feeder.commands] == [{"orbit": "step:60x10s"}, {}]
 
 
-def test_one_saved_meanwhile_is_there_when_the_page_is_shown(
-    endpoints: Endpoints,
-    console: ConsoleWindow,
-    pump: Pump,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def own_shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protocols of one test alone; asked for before the console, which keeps its shelf."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+
+def test_one_saved_meanwhile_is_there_when_the_page_is_shown(
+    own_shelf: None, endpoints: Endpoints, console: ConsoleWindow, pump: Pump
+) -> None:
     with Feeder(endpoints, Script(state="idle", no_images=True)):
         console.pages.show_page("Acquire")
         pump(lambda: "pet-counts v1" in offered(console))
