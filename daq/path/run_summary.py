@@ -32,7 +32,7 @@ class RunFacts:
     reports : of the sources; undelivered : prompts that the live imager missed
     load : what gave way when sorting could not keep up
     refused_kept, refused_not_kept : frames in the log of refused frames, and others by verdict
-    markers : what people set in it
+    markers : what people set in it; signals : from outside, that it keeps
     interruptions : times without data because daq or source were away
     ended_by : what ended it, in words; "" where that is not known
     """
@@ -51,6 +51,7 @@ class RunFacts:
     interruptions: tuple[Interruption, ...] = ()
     ended_by: str = ""
     markers: tuple[Marker, ...] = ()
+    signals: tuple[dict[str, Any], ...] = ()
 
 
 def condition_of(conditions: Sequence[str]) -> RunCondition:
@@ -83,6 +84,7 @@ def summarise(
         "conditions": list(facts.conditions),
         "interruptions": msgspec.to_builtins(facts.interruptions),
         **({"markers": msgspec.to_builtins(facts.markers)} if facts.markers else {}),
+        **({"signals": list(facts.signals)} if facts.signals else {}),
         **({"ended_by": facts.ended_by} if facts.ended_by else {}),
         "elapsed_s": round(facts.elapsed_s, 3),
         "detector_time_s": facts.detector_time_s,

@@ -30,3 +30,8 @@ class WallClock:
     def wall_ns(self, time_ps: int) -> int:
         """Return the CLOCK_MONOTONIC time at which detector time ``time_ps`` was; 0 if unknown."""
         return self._minima[0][1] + time_ps // 1000 if self._minima else 0
+
+    def time_ps(self, wall_ns: int) -> int | None:
+        """Return the detector time at a CLOCK_MONOTONIC time, too late by the data's least way from
+        module to daq; None if unknown."""
+        return (wall_ns - self._minima[0][1]) * 1000 if self._minima else None

@@ -200,6 +200,7 @@ class Run(RunRecord):
     def _close_logs(self) -> None:
         self.disk.close()
         self.guard.end()
+        self.signals.close()
         books = self.books()
         end = {"frames": books.frames(), "singles": books.singles(), "hash": self.hash()}
         try:
@@ -219,6 +220,7 @@ class Run(RunRecord):
         self._finished = True
         self.disk.close()
         self.guard.end()
+        self.signals.close()
         self._raw.abandon()
         self.refused.abandon()
         self.takers.abandon_logs()
@@ -267,6 +269,7 @@ class Run(RunRecord):
             refused_not_kept=self.refused.not_kept,
             interruptions=tuple(self.interruptions.all),
             markers=tuple(self.markers.all),
+            signals=tuple(self.signals.summary()),
             ended_by=self.ended_by,
         )
         return summarise(facts, self.config, self.pipeline, self.takers, self.books())

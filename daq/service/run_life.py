@@ -34,6 +34,7 @@ from daq.service.life.run_sources import RunSources, order_of
 from daq.service.recording import Recording
 from daq.service.run import Run
 from daq.service.run_opener import of_its_tracer
+from daq.service.run_signals import keep_signal
 from daq.service.watching.run_ends import RunEnds
 from daq.service.watching.watch import RunWatch
 from hw.messages.live_settings import LiveSettings
@@ -158,6 +159,11 @@ class RunLife(RunSources):
         marker = run.markers.add(words, at_s=run.newest_ps * 1e-12)
         self.journal.add("info", f"marker at {marker.at_s:.3f} s: {words}", burst=MOST_MARKERS)
         return marker
+
+    def take_signal(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Keep samples of a signal from outside at their detector times; raises DaqError."""
+        self.require("running")
+        return keep_signal(self._open_run(), args, self._clock, self.journal)
 
     def announce(self) -> None:
         """Announce the run to an imager that started late, and its end to slow subscribers."""

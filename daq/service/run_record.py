@@ -26,6 +26,7 @@ from daq.folder.markers import Markers
 from daq.folder.raw_log import split_frames
 from daq.folder.refused_log import RefusedFrames
 from daq.folder.run_config import RunConfig, versions
+from daq.folder.signal_file import Signals
 from daq.path.frame_check import (
     CheckedFrames,
     Frame,
@@ -80,6 +81,7 @@ class RunRecord:
         self.imager: ImagerReport | None = None
         self.conditions: list[str] = []
         self.interruptions, self.markers = Interruptions(self.folder), Markers(self.folder)
+        self.signals = Signals(self.folder)
         self.undelivered = 0
         self.ended_by = ""
         self.randoms_alarm = False

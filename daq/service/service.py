@@ -141,6 +141,7 @@ class DaqService:
             "live": self._image_as,
             "regions": self._regions,
             "mark": self._mark,
+            "signal": lambda command: self.life.take_signal(command.args),
             "acknowledge": self._acknowledge,
             "shelve": self._shelve,
             "shutdown": self._shutdown,

@@ -25,7 +25,7 @@ class Command(Message):
     id: Integer
     name: Literal[
         "ping", "arm", "start", "stop", "reset", "status", "live", "regions", "mark", "control",
-        "acknowledge", "shelve", "fault", "module", "shutdown",
+        "signal", "acknowledge", "shelve", "fault", "module", "shutdown",
     ]  # fmt: skip
     args: dict[str, Any] = {}
     client: ClientName = ""

@@ -64,6 +64,11 @@ class InputFunction:
         rows = read_table(path, ("t_s", "Bq_per_mL"))
         return cls(rows[:, 0], rows[:, 1])
 
+    def decayed_back(self, half_life_s: float, reference_s: float) -> InputFunction:
+        """Return a function as measured, corrected for decay to a time: c · 2^((t − t₀)/T)."""
+        growth = 2.0 ** ((self.times_s - reference_s) / half_life_s)
+        return InputFunction(self.times_s, self.concentration * growth)
+
     def at(self, times_s: F8) -> F8:
         """Return the concentration at times."""
         return np.interp(times_s, self.times_s, self.concentration, left=0.0)

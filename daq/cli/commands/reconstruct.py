@@ -102,7 +102,7 @@ def _run_pet(options: argparse.Namespace, folder: Path) -> int:
     from recon.offline.reconstruction import reconstruct
     from recon.offline.run_reader import run_data
 
-    formats, kinds = formats_of(options.format), kinds_of(options)
+    formats, kinds = formats_of(options.format), kinds_of(options, folder)
     choices = choices_of(options, folder)
     name = algorithm_meant(given(options, ReconOptions))
     path = output_of(options, folder / "images" / f"{name}.nii.gz", choices)
@@ -121,7 +121,7 @@ def _run_pet(options: argparse.Namespace, folder: Path) -> int:
     if options.suv:
         made = _as_suv(made)
     image = MadeImage(made.image, made.grid, made.frames, made.metadata, parts=made.parts)
-    written = write_images(image, path, formats) + write_maps(made, options, kinds, path)
+    written = write_images(image, path, formats) + write_maps(made, options, kinds, path, folder)
     tell(_told(made))
     result = {
         "run": str(folder),

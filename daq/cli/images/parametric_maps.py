@@ -26,13 +26,14 @@ def add_parametric_options(parser: argparse.ArgumentParser) -> Declared:
     group.add("--parametric", default="", metavar="NAMES",
               help="mean, patlak, washout, separated by commas")  # fmt: skip
     group.add("--input", type=Path, metavar="FILE",
-              help="plasma's curve for Patlak, decay-corrected: CSV t_s,Bq_per_mL")  # fmt: skip
+              help="plasma's curve for Patlak, decay-corrected: CSV t_s,Bq_per_mL; or the name of "
+                   "a signal of the run, as it was measured")  # fmt: skip
     group.add("--patlak-from", type=float, default=0.0, metavar="S",
               help="use frames that begin at this time or later (default: all)")  # fmt: skip
     return group.declared
 
 
-def kinds_of(options: argparse.Namespace) -> tuple[str, ...]:
+def kinds_of(options: argparse.Namespace, folder: Path) -> tuple[str, ...]:
     """Return the maps asked for; refuse impossible ones before the work begins."""
     names = tuple(part.strip() for part in options.parametric.split(",") if part.strip())
     for name in names:
@@ -43,7 +44,7 @@ def kinds_of(options: argparse.Namespace) -> tuple[str, ...]:
     if names and options.gates:
         raise CommandError("--parametric needs a course of time: leave --gates out")
     if "patlak" in names:
-        _plasma(options)
+        _plasma(options, folder)
     return names
 
 
@@ -53,23 +54,43 @@ def check_frames(kinds: tuple[str, ...], plan: ReconOptions) -> None:
         raise CommandError(f"--parametric needs a series: {LEAST_FRAMES} --frames or more")
 
 
-def _plasma(options: argparse.Namespace) -> InputFunction:
+def _plasma(options: argparse.Namespace, folder: Path) -> tuple[InputFunction, bool]:
+    """Return the plasma's curve, and whether it is the run's own, as it was measured."""
+    from daq.folder.signal_file import given_or_kept
     from recon.offline.parametric import InputFunction
 
     if options.input is None:
         raise CommandError("--parametric patlak needs the plasma's curve: --input FILE")
-    return InputFunction.load(options.input)
+    path = given_or_kept(options.input, folder)
+    return InputFunction.load(path), path.parent == folder
+
+
+def _corrected_plasma(
+    made: Reconstruction, options: argparse.Namespace, folder: Path
+) -> InputFunction:
+    """Return the plasma's curve, corrected for decay to the series' time."""
+    plasma, as_measured = _plasma(options, folder)
+    if not as_measured:
+        return plasma
+    if not made.corrections.applied()["decay"]:
+        raise CommandError("--input: blood as measured needs a series corrected for decay")
+    about = made.metadata
+    return plasma.decayed_back(about["half_life_s"], about["decay_reference_s"])
 
 
 def write_maps(
-    made: Reconstruction, options: argparse.Namespace, kinds: tuple[str, ...], path: Path
+    made: Reconstruction,
+    options: argparse.Namespace,
+    kinds: tuple[str, ...],
+    path: Path,
+    folder: Path,
 ) -> list[Path]:
     """Write each map as NIfTI beside the series; return the files."""
     from recon.exchange.images.nifti import write_nifti
 
     stem = path.name.removesuffix(".gz").removesuffix(".nii")
     written = []
-    for name, unit, image in _maps(made, options, kinds):
+    for name, unit, image in _maps(made, options, kinds, folder):
         target = path.with_name(f"{stem}-{name}.nii.gz")
         about = {**made.metadata, "parametric": name, "unit": unit, "series": name}
         write_nifti(target, image, made.grid, metadata=about)
@@ -78,7 +99,7 @@ def write_maps(
 
 
 def _maps(
-    made: Reconstruction, options: argparse.Namespace, kinds: tuple[str, ...]
+    made: Reconstruction, options: argparse.Namespace, kinds: tuple[str, ...], folder: Path
 ) -> list[tuple[str, str, Image]]:
     from recon.offline.parametric import mean_map, patlak_maps, washout_maps
 
@@ -87,9 +108,8 @@ def _maps(
     if "mean" in kinds:
         maps.append(("mean", unit, mean_map(made.image, made.frames)))
     if "patlak" in kinds:
-        slope, intercept = patlak_maps(
-            made.image, made.frames, _plasma(options), from_s=options.patlak_from
-        )
+        plasma = _corrected_plasma(made, options, folder)
+        slope, intercept = patlak_maps(made.image, made.frames, plasma, from_s=options.patlak_from)
         maps += [("patlak-slope", "1/s", slope), ("patlak-intercept", "1", intercept)]
     if "washout" in kinds:
         rate, start = washout_maps(made.image, made.frames)

@@ -64,7 +64,8 @@ def add_time_options(parser: argparse.ArgumentParser) -> Declared:
                    "(default: the whole run)")  # fmt: skip
     group.add("--gates", type=whole, default=0, metavar="N", help="split into N gates")
     group.add("--gate-signal", type=Path, metavar="FILE",
-              help="CSV with t_s (triggers), t_s,phase or t_s,amplitude")  # fmt: skip
+              help="CSV with t_s (triggers), t_s,phase or t_s,amplitude; or the name of a signal "
+                   "that the run has (`tomoshibi record-signal`)")  # fmt: skip
     group.add("--gate-input", type=int, metavar="N",
               help="gate by input N of the modules, as triggers, in place of a file")  # fmt: skip
     group.add("--gate-source", choices=get_args(Source), default="unknown",
@@ -182,6 +183,7 @@ def extras_of(options: argparse.Namespace, folder: Path, data: RunData) -> Extra
 
 
 def _gate_signal(options: argparse.Namespace, folder: Path) -> GateSignal | None:
+    from daq.folder.signal_file import given_or_kept
     from daq.replay.gate_words import gate_times_s
     from recon.offline.gating import GateSignal
 
@@ -191,7 +193,8 @@ def _gate_signal(options: argparse.Namespace, folder: Path) -> GateSignal | None
         )
     if options.gate_signal is None:
         return None
-    return GateSignal.load(options.gate_signal, source=options.gate_source)
+    path = given_or_kept(options.gate_signal, folder)
+    return GateSignal.load(path, source=options.gate_source)
 
 
 def _calibration(

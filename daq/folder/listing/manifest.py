@@ -18,6 +18,7 @@ from daq.folder.listmode_log import ListmodeReader
 from daq.folder.plain_json import read_object
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_folder import write_json
+from daq.folder.signal_file import signals_in
 from hw.bounded_files import FileRefused, regular_file
 
 FILE_NAME = "manifest.json"
@@ -67,8 +68,9 @@ def write_manifest(folder: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    signals = set(signals_in(folder).values())
     for path in sorted(folder.iterdir()):
-        named = path.suffix in OF_RUNS or path.name in JSON_FILES
+        named = path.suffix in OF_RUNS or path.name in JSON_FILES or path in signals
         if named and path.is_file() and not path.is_symlink():
             yield path
 

@@ -27,6 +27,9 @@ MOST_REFUSALS = 100
 """Journal lines of refused commands in one connection; more are answered, and not written."""
 
 READING = ("ping", "status")
+DATA = ("signal",)
+"""Samples of a signal come several times a second: not journalled one by one."""
+
 OF_SERVICE = ("fault", "module")
 HARMLESS = ("read", "list", "scan_stop")
 """Actions of module orders and faults that change nothing, or end a change."""
@@ -147,7 +150,7 @@ def makes_safer(command: Command) -> bool:
 
 def _only_reads(command: Command) -> bool:
     of_action = {"module": "read", "fault": "list", "control": "keep"}.get(command.name)
-    return command.name in READING or (
+    return command.name in (*READING, *DATA) or (
         of_action is not None and command.args.get("action") == of_action
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -64,6 +65,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sent = [0]
     for frames in frames_of_run(prepare(config), config, periods=PERIODS, run_tag=TAG):
         run.process([with_gates(bytes(frame), sent) for frame in frames])
+    ecg, _ = run.signals.of("ecg", "trigger", "a test")
+    ecg.add([round(at_s * 1e12) for at_s in BEATS_S], [1.0] * len(BEATS_S))
     run.finish()
     return run.folder
 
@@ -90,3 +93,19 @@ def test_an_image_is_gated_by_the_input(
     capsys.readouterr()
     assert main([*words[:4], "--output", str(tmp_path / "b.nii.gz")]) == 1
     assert "--gate-input" in capsys.readouterr().err
+
+
+def test_a_signal_that_the_run_keeps_gates_as_the_modules_own_input_does(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["reconstruct", str(run_folder), "--gates", "2", "--iterations", "1", "--subsets", "1"]
+    own = [*words, "--gate-input", str(INPUT), "--output", str(tmp_path / "own.nii.gz")]
+    kept = [*words, "--gate-signal", "ecg", "--output", str(tmp_path / "kept.nii.gz")]
+    assert main(own) == main(kept) == 0
+    one, other = (np.asarray(nib.load(tmp_path / f"{name}.nii.gz").dataobj)
+                  for name in ("own", "kept"))  # fmt: skip
+    assert one.max() > 0
+    np.testing.assert_allclose(one, other, atol=1e-4 * one.max())
+    capsys.readouterr()
+    assert main([*words, "--gate-signal", "belt", "--output", str(tmp_path / "no.nii.gz")]) == 1
+    assert "has no signal belt; it has: ecg" in capsys.readouterr().err
