@@ -26,7 +26,7 @@ from daq.folder.markers import Markers
 from daq.folder.raw_log import split_frames
 from daq.folder.refused_log import RefusedFrames
 from daq.folder.run_config import RunConfig, versions
-from daq.folder.signal_file import Signals
+from daq.folder.signals.signal_file import Signals
 from daq.path.frame_check import (
     CheckedFrames,
     Frame,

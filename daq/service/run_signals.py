@@ -16,7 +16,7 @@ import msgspec
 from daq.errors import RunError
 from daq.folder.identity.identity_file import refuse_identity_in
 from daq.folder.journal import Journal
-from daq.folder.signal_file import NAME_PATTERN, Kind, check_values
+from daq.folder.signals.signal_file import NAME_PATTERN, Kind, check_values
 from daq.path.wall_clock import WallClock
 from daq.service.run import Run
 from hw.messages.bounds import Count, Finite, Integer

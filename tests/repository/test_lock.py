@@ -137,8 +137,9 @@ def test_the_rooms_import_what_the_project_declares_and_nothing_else() -> None:
 def test_what_is_optional_is_imported_where_it_is_for_and_nowhere_else() -> None:
     """Without it installed, by its name: it need not be in the environment of the tests."""
     asked = {"pynetdicom": "import pynetdicom", "h5py": 'package("h5py")',
-             "pyarrow": 'package("pyarrow")', "uproot": 'package("uproot")'}  # fmt: skip
-    homes = {"pynetdicom": "recon/hospital", "h5py": "recon/exchange/tables"}
+             "pyarrow": 'package("pyarrow")', "uproot": 'package("uproot")',
+             "pylsl": "import pylsl"}  # fmt: skip
+    homes = {"pynetdicom": "recon/hospital", "pylsl": "daq/link/signals"}
     assert names_of(OPTIONAL) == set(asked)
     for name, words in asked.items():
         users = {path.parent.relative_to(ROOT).as_posix() for path in files_of(*ROOMS)

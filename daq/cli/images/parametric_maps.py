@@ -56,7 +56,7 @@ def check_frames(kinds: tuple[str, ...], plan: ReconOptions) -> None:
 
 def _plasma(options: argparse.Namespace, folder: Path) -> tuple[InputFunction, bool]:
     """Return the plasma's curve, and whether it is the run's own, as it was measured."""
-    from daq.folder.signal_file import given_or_kept
+    from daq.folder.signals.signal_file import given_or_kept
     from recon.offline.parametric import InputFunction
 
     if options.input is None:

@@ -183,7 +183,7 @@ def extras_of(options: argparse.Namespace, folder: Path, data: RunData) -> Extra
 
 
 def _gate_signal(options: argparse.Namespace, folder: Path) -> GateSignal | None:
-    from daq.folder.signal_file import given_or_kept
+    from daq.folder.signals.signal_file import given_or_kept
     from daq.replay.gate_words import gate_times_s
     from recon.offline.gating import GateSignal
 

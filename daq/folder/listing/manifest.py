@@ -18,7 +18,7 @@ from daq.folder.listmode_log import ListmodeReader
 from daq.folder.plain_json import read_object
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_folder import write_json
-from daq.folder.signal_file import signals_in
+from daq.folder.signals.signal_file import signals_in
 from hw.bounded_files import FileRefused, regular_file
 
 FILE_NAME = "manifest.json"

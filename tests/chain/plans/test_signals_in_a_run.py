@@ -14,7 +14,7 @@ import pytest
 import zmq
 
 from daq.client.client import ClientError
-from daq.folder.signal_file import kept_signal
+from daq.folder.signals.signal_file import kept_signal
 from recon.core.csv_tables import read_columns
 from rigs.acquisition_process import wait_until
 from rigs.daq_in_thread import DaqInThread

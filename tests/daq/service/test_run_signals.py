@@ -12,7 +12,7 @@ import pytest
 from daq.errors import RunError
 from daq.folder.journal import Journal
 from daq.folder.run_config import RunConfig
-from daq.folder.signal_file import kept_signal
+from daq.folder.signals.signal_file import kept_signal
 from daq.path.wall_clock import WallClock
 from daq.service.run import Run
 from daq.service.run_signals import keep_signal

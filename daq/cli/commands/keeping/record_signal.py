@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Record until told to leave."""
     from daq.client.client import ControlClient
-    from daq.folder.signal_file import NAME_PATTERN
+    from daq.folder.signals.signal_file import NAME_PATTERN
     from hw.messages.endpoints import Endpoints
 
     if not re.fullmatch(NAME_PATTERN, options.name):

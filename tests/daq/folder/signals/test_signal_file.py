@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from daq.errors import LogError, RunError
-from daq.folder.signal_file import (
+from daq.folder.signals.signal_file import (
     MOST_SIGNALS,
     SignalFile,
     Signals,

@@ -1,0 +1,1 @@
+"""Signals from outside of the detector, as a run keeps them."""
