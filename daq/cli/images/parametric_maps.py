@@ -85,7 +85,14 @@ def write_maps(
     path: Path,
     folder: Path,
 ) -> list[Path]:
-    """Write each map as NIfTI beside the series; return the files."""
+    """Write each map as NIfTI beside the series; return the files.
+
+    Parameters
+    ----------
+    made : the series; options : of the command; kinds : the maps
+    path : the series' file
+    folder : the run, whose own signal the plasma's curve may be
+    """
     from recon.exchange.images.nifti import write_nifti
 
     stem = path.name.removesuffix(".gz").removesuffix(".nii")
