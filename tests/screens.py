@@ -42,9 +42,10 @@ OTHER_SIZES = ((1008, 728), (1920, 1040), (3840, 2080))
 """A screen of 1024 × 768, of full HD and of 4K, less what a window manager takes."""
 
 DEMO = (
-    "--headless", "--duration", "75", "--activity-MBq", "0.1", "--live-frames", "5",
+    "--headless", "--duration", "1200", "--activity-MBq", "0.1", "--live-frames", "5",
     "--firmware", "native",
 )  # fmt: skip
+"""It is ended once all pictures are there, on a slow machine as well."""
 EARLIER = ("--headless", "--duration", "12", "--activity-MBq", "0.5")
 """A run that is stored already, for the page of runs."""
 

@@ -13,6 +13,8 @@ from hw.messages.telemetry import Alarm, Telemetry
 from hw.notices.catalogue import catalogue
 
 ROW_PX = 24
+GAP_PX = 6
+"""Between the words of two alarms."""
 MOST_PX = 260
 LEAST_PX = 4 * ROW_PX
 """A low screen shows this much, and the rest by scrolling."""
@@ -23,7 +25,8 @@ COLUMNS = (
     mark("cause"),
     mark("what to do"),
 )
-WIDTHS_PX = (92, 300, 250, 240)
+PRIORITY_PX = 92
+TOP_LEFT = QtCore.Qt.AlignmentFlag.AlignTop | QtCore.Qt.AlignmentFlag.AlignLeft
 
 
 class AlarmList(Panel):
@@ -34,9 +37,11 @@ class AlarmList(Panel):
         self.table = ReadTable(COLUMNS, row_px=ROW_PX, name=tr("Alarms"))
         self.table.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.NoSelection)
         self.table.setFocusPolicy(theme.NO_FOCUS)
-        for column, width in enumerate(WIDTHS_PX):
-            self.table.setColumnWidth(column, width)
-        self.table.horizontalHeader().setStretchLastSection(True)
+        modes = QtWidgets.QHeaderView.ResizeMode
+        header = self.table.horizontalHeader()
+        for column in range(len(COLUMNS)):
+            header.setSectionResizeMode(column, modes.Stretch if column else modes.Fixed)
+        header.resizeSection(0, PRIORITY_PX)
         self.table.setWordWrap(True)
         self._fitting = QtCore.QTimer(self)  # once Qt has laid out the page
         self._fitting.setSingleShot(True)
@@ -66,12 +71,15 @@ class AlarmList(Panel):
                 item = QtWidgets.QTableWidgetItem(text)
                 item.setToolTip(text)
                 item.setForeground(QtGui.QColor(colour if column == 0 else theme.TEXT))
+                item.setTextAlignment(TOP_LEFT)
                 self.table.setItem(row, column, item)
         self._fit()
 
     def _fit(self) -> None:
         """Give each row the height that its words need at the columns' present widths."""
         self.table.resizeRowsToContents()
+        for row in range(self.table.rowCount()):
+            self.table.setRowHeight(row, self.table.rowHeight(row) + GAP_PX)
         header_px = self.table.horizontalHeader().height()
         rows_px = sum(self.table.rowHeight(row) for row in range(self.table.rowCount()))
         wanted_px = min(header_px + rows_px + 4, MOST_PX)

@@ -19,6 +19,8 @@ from gui.link.command_desk import CommandDesk
 from hw.messages.telemetry import JournalEntry, Telemetry
 
 KEPT = 500
+LEAST_PX = 43
+"""Of height: three lines."""
 
 
 class JournalPanel(Panel):
@@ -40,7 +42,7 @@ class JournalPanel(Panel):
         self.table.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
         self.table.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setVerticalScrollMode(QtWidgets.QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.table.setMinimumHeight(52)
+        self.table.setMinimumHeight(LEAST_PX)
         header = self.table.horizontalHeader()
         modes = QtWidgets.QHeaderView.ResizeMode
         header.setMinimumSectionSize(20)

@@ -19,7 +19,8 @@ from gui.kit.words import tr
 from hw.messages.pictures import DynamicFrame
 
 HEIGHT_PX, CAPTION_PX, GAP_PX = 84, 15, 6
-MOST = 7
+MOST, LEAST_SIDE_PX = 7, 60
+"""So many frames, of a width for their times; fewer where there is less room."""
 SHOWN_PERCENTILE = 99.8
 
 
@@ -56,7 +57,7 @@ class FrameStrip(QtWidgets.QWidget):
         self, frames: list[DynamicFrame], place: float, table: npt.NDArray[np.uint32]
     ) -> None:
         """Show frames cut at ``place``, a fraction 0..1 of the way along z, in these colours."""
-        self._frames = frames[-MOST:]
+        self._frames = frames[-self._room :]
         if self.isHidden() == bool(self._frames):
             self.setHidden(not self._frames)
         if not self._frames:
@@ -91,8 +92,12 @@ class FrameStrip(QtWidgets.QWidget):
             self.chosen.emit(self._frames[place].number)
 
     @property
+    def _room(self) -> int:
+        return max(1, min(MOST, (self.width() + GAP_PX) // (LEAST_SIDE_PX + GAP_PX)))
+
+    @property
     def _side(self) -> int:
-        return min(HEIGHT_PX - CAPTION_PX, (self.width() + GAP_PX) // MOST - GAP_PX)
+        return min(HEIGHT_PX - CAPTION_PX, (self.width() + GAP_PX) // self._room - GAP_PX)
 
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
         """Draw the frames, each with its time below."""

@@ -45,7 +45,8 @@ from gui.link.daq_view import Link
 from hw.messages.corrections import label_of
 from hw.messages.pictures import ImageMessage
 
-NARROW_PX = 500
+NARROW_PX, LEAST_PX = 500, 302
+"""Of the panel's width: below the first the views stand alone; the least."""
 
 
 class ImagePanel(PicturePanel):
@@ -78,11 +79,11 @@ class ImagePanel(PicturePanel):
         self.brief = ElidedLabel(size_px=theme.BASE_PX, bold=True)
         self.brief.hide()
         self.body.addWidget(self.brief)
-        text, controls = self._text(), self._controls()
+        text, under, controls = self._text(), self._under(), self._window_controls()
         self.blocks = {plane.name: self._block(plane) for plane in PLANES}
         self.curves = RegionCurves()
         self._large = False
-        self._layout = PictureLayout(self.blocks, text, controls, self.curves, self.player)
+        self._layout = PictureLayout(self.blocks, text, under, controls, self.curves, self.player)
         self.body.addLayout(self._layout, 1)
         self._layout.arrange()
         self.linked.moved.connect(self.move_cursor)
@@ -127,19 +128,18 @@ class ImagePanel(PicturePanel):
         column.addStretch(1)
         return scrolling(text)
 
-    def _controls(self) -> QtWidgets.QWidget:
-        """Return what a hand reaches for."""
-        controls = QtWidgets.QWidget()
-        column = QtWidgets.QVBoxLayout(controls)
+    def _under(self) -> QtWidgets.QWidget:
+        """Return the tools, the value at the crosshair and the scale of colours."""
+        under = QtWidgets.QWidget()
+        column = QtWidgets.QVBoxLayout(under)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         self.at_cursor = ElidedLabel(size_px=theme.BASE_PX)
         for widget in (self.goal, self.regions, self.tools, self.at_cursor, self.bar):
             column.addWidget(widget)
-        column.addLayout(self._window_controls())
-        return controls
+        return under
 
-    def _window_controls(self) -> QtWidgets.QLayout:
+    def _window_controls(self) -> QtWidgets.QWidget:
         self.auto = QtWidgets.QCheckBox(tr("Auto"))
         self.auto.setChecked(True)
         self.auto.setToolTip(tr("Let the window follow the image (key A). Off: hold the level"))
@@ -151,12 +151,16 @@ class ImagePanel(PicturePanel):
             control.setFocusPolicy(QtCore.Qt.FocusPolicy.TabFocus)
         self.share = CalmLabel("100 %")
         self.share.setMinimumWidth(42)
-        return captioned(
+        controls = QtWidgets.QWidget()
+        rows = captioned(
             (tr("Events"), self.window_box),
             (tr("Colours"), self.map_box),
             (tr("Window 0 to"), self.percentile_box, self.auto),
             (tr("Level"), self.level, self.share),
         )
+        rows.setContentsMargins(0, 0, 0, 0)
+        controls.setLayout(rows)
+        return controls
 
     def refresh(self, link: Link, *, new_image: bool) -> None:
         """Show a new image if there is one, and the age of the image in any case."""
@@ -171,6 +175,11 @@ class ImagePanel(PicturePanel):
         self.tools.beneath.refresh()
         self.window_box.refresh(link)
         dim(self.views.values(), dimmed=bool(link.image) and not link.image_is_of_run)
+
+    def minimumSizeHint(self) -> QtCore.QSize:
+        """Return the least room: beside other panels it does without what is beside the views."""
+        least = super().minimumSizeHint()
+        return least if self._large else QtCore.QSize(min(least.width(), LEAST_PX), least.height())
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         """When there is no room beside the views, show the most important facts above them."""

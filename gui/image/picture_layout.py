@@ -21,13 +21,15 @@ class PictureLayout(QtWidgets.QHBoxLayout):
 
     When the views are small, the column takes the upper right quarter. When they are large, it has
     the whole height, and ``curves`` takes the fourth quarter. A single view takes the place of all
-    three. Text scrolls where there is not enough height; controls only beside small views.
+    three. Text scrolls where there is not enough height; controls only beside small views, what is
+    ``under`` the text never.
     """
 
     def __init__(
         self,
         blocks: Mapping[str, QtWidgets.QWidget],
         text: QtWidgets.QScrollArea,
+        under: QtWidgets.QWidget,
         controls: QtWidgets.QWidget,
         curves: QtWidgets.QWidget,
         frames: QtWidgets.QWidget,
@@ -38,7 +40,8 @@ class PictureLayout(QtWidgets.QHBoxLayout):
         ----------
         blocks : each view with its slider, by the plane's name
         text : what is said of the image, which scrolls
-        controls : what a hand reaches for
+        under : tools and the scale of colours, below the text
+        controls : of the window, which scroll with the text beside small views
         curves : of the regions, shown beside large views
         frames : the strip below the views
         """
@@ -51,6 +54,7 @@ class PictureLayout(QtWidgets.QHBoxLayout):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(text, 1)
+        column.addWidget(under)
         self._heights = (286, 156)
         self._large, self._single = False, ""
         self._least_px = text.minimumWidth()

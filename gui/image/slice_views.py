@@ -14,15 +14,19 @@ from gui.kit.words import tr
 from hw.messages.patient_position import UNKNOWN, PatientPosition, ends_of_axes
 
 _TOP_PX, _SIDE_PX, _BOTTOM_PX = 19, 19, 15
+LEAST_PX = 136
+"""Of width: two beside each other are what a screen of 1024 leaves."""
 LEAST_WORDS_PX = 230.0
 """So wide are the lines above and below a small cut, where the widget has the room."""
 
 
 WINDOW_STEP = 1.01
+"""Factor on the upper end of the window of each px that the mouse is dragged down."""
 BARS_MM = (50, 20, 10, 5, 2, 1)
 """Lengths of the scale bar: the longest that leaves room for the letter in the middle."""
 _BAR_WORDS_PX = 60.0
-"""Factor on the upper end of the window of each px that the mouse is dragged down."""
+HALO, MARKS = "#10141a", "#8cc4ff"
+"""Regions' outlines and names, and what is dark around them: seen on an image of any colours."""
 
 Marks = list[tuple[str, list[tuple[float, float]]]]
 """Names and outlines (to the right, up; mm from the image's middle)."""
@@ -58,7 +62,7 @@ class SliceView(QtWidgets.QWidget):
         self._picture: QtGui.QImage | None = None
         self.dimmed = False
         self.setAccessibleName(tr(plane.name))
-        self.setMinimumSize(150, 110)
+        self.setMinimumSize(LEAST_PX, 110)
         self.setCursor(QtCore.Qt.CursorShape.CrossCursor)
         self.ends = ends_of_axes(UNKNOWN)
         self._say_what(UNKNOWN)
@@ -175,13 +179,19 @@ class SliceView(QtWidgets.QWidget):
     def _paint_marks(self, painter: QtGui.QPainter) -> None:
         """Draw the outlines of regions, each with its name."""
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
-        painter.setFont(theme.font(theme.SMALL_PX))
-        painter.setPen(QtGui.QPen(QtGui.QColor(theme.NOTICE), 1.5))
-        painter.setBrush(QtCore.Qt.BrushStyle.NoBrush)
+        font = theme.font(theme.SMALL_PX, bold=True)
+        edge = QtGui.QPen(QtGui.QColor(HALO), 4)
+        edge.setJoinStyle(QtCore.Qt.PenJoinStyle.RoundJoin)
         for name, points_mm in self.marks:
-            outline = QtGui.QPolygonF([self.at_mm(*point) for point in points_mm])
-            painter.drawPolygon(outline)
-            painter.drawText(outline.boundingRect().topRight() + QtCore.QPointF(3, 9), name)
+            outline, words = QtGui.QPainterPath(), QtGui.QPainterPath()
+            outline.addPolygon(QtGui.QPolygonF([self.at_mm(*point) for point in points_mm]))
+            outline.closeSubpath()
+            corner = outline.boundingRect().topRight()
+            words.addText(corner + QtCore.QPointF(4, 10), font, name)
+            for path in (outline, words):
+                painter.strokePath(path, edge)
+            painter.strokePath(outline, QtGui.QPen(QtGui.QColor(MARKS), 1.5))
+            painter.fillPath(words, QtGui.QColor(MARKS))
 
     def _paint_crosshair(self, painter: QtGui.QPainter, frame: QtCore.QRectF) -> None:
         centre = self.place_of(self._cursor[self.plane.right], self._cursor[self.plane.up])

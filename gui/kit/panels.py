@@ -12,9 +12,16 @@ from gui.kit.words import tr
 LEAST_PX = 76
 """Of what scrolls: five lines."""
 
+FOREIGN_PX = 1
+"""By how much a line may be higher than the console's own font asks for."""
+
 
 class CalmLabel(QtWidgets.QLabel):
-    """A label that is cheap to set 20 times a second: Qt is called only when it differs."""
+    """A label that is cheap to set 20 times a second: Qt is called only when it differs.
+
+    A single line is as high in Japanese as in English: fonts for it ask for up to a third more than
+    their letters need, by which a page would not fit a small screen.
+    """
 
     def __init__(self, text: str = "", *, size_px: int = BASE_PX, bold: bool = False) -> None:
         super().__init__(text)
@@ -36,6 +43,21 @@ class CalmLabel(QtWidgets.QLabel):
         if colour != self._colour:
             self._colour = colour
             self.setStyleSheet(f"color: {colour};" if colour else "")
+
+    def sizeHint(self) -> QtCore.QSize:
+        """Return the room that the text needs."""
+        return self._of_own_height(super().sizeHint())
+
+    def minimumSizeHint(self) -> QtCore.QSize:
+        """Return the least room."""
+        return self._of_own_height(super().minimumSizeHint())
+
+    def _of_own_height(self, size: QtCore.QSize) -> QtCore.QSize:
+        if self.wordWrap() or "\n" in self._shown:
+            return size
+        margins = self.contentsMargins()
+        most = self.fontMetrics().lineSpacing() + FOREIGN_PX + margins.top() + margins.bottom()
+        return QtCore.QSize(size.width(), min(size.height(), most))
 
 
 class ElidedLabel(CalmLabel):

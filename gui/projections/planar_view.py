@@ -38,7 +38,7 @@ class ProjectionView(QtWidgets.QWidget):
         self._pixels: npt.NDArray[np.uint32] = np.zeros((0, 1, 1), np.uint32)
         self._notes: tuple[str, ...] = ()
         self.setAccessibleName(title)
-        self.setMinimumSize(112, 104)
+        self.setMinimumSize(104, 104)
         self.setMouseTracking(True)
 
     def show_pictures(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.kit import theme
-from gui.kit.panels import CalmLabel, FactsGrid, Panel
+from gui.kit.panels import CalmLabel, ElidedLabel, FactsGrid, Panel
 from gui.kit.wording import grouped
 from gui.kit.words import mark, tr
 from hw.messages.counters import harm_of
@@ -50,19 +50,16 @@ class _LossColumn(QtWidgets.QGridLayout):
     def __init__(self, group: str, teaches: str) -> None:
         super().__init__()
         self._group = group
-        self._shown: list[str] = []
+        self._shown: list[tuple[str, bool]] = []
         self.setVerticalSpacing(0)
         self.setHorizontalSpacing(6)
         self.setColumnStretch(0, 1)
-        head = CalmLabel(
-            tr("FRAMES") if group == "frames" else tr("SINGLES AND OTHER"),
-            size_px=theme.SMALL_PX,
-            bold=True,
-        )
+        head = ElidedLabel(size_px=theme.SMALL_PX, bold=True)
+        head.show_text(tr("FRAMES") if group == "frames" else tr("SINGLES AND OTHER"))
         head.setObjectName("dim")
         head.setToolTip(teaches)
         self.addWidget(head, 0, 0, 1, 2)
-        self.names = [CalmLabel() for _ in range(_ROWS)]
+        self.names = [ElidedLabel() for _ in range(_ROWS)]
         self.values = [CalmLabel() for _ in range(_ROWS)]
         for row, (name, value) in enumerate(zip(self.names, self.values, strict=False), start=1):
             value.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
@@ -82,17 +79,18 @@ class _LossColumn(QtWidgets.QGridLayout):
             colour = theme.WARNING if value else ""
             name_label.show_text(f"⚠ {caption}" if value else caption, colour or theme.DIM)
             value_label.show_text(grouped(value), colour)
-        self._explain(order[:_ROWS])
+        self._explain([(name, bool(found[name])) for name in order[:_ROWS]])
         return sum(1 for name in order[_ROWS:] if found[name])
 
-    def _explain(self, shown: list[str]) -> None:
+    def _explain(self, shown: list[tuple[str, bool]]) -> None:
+        """Explain the names shown, each with whether it is marked."""
         if shown == self._shown:
             return
         self._shown = shown
-        for label, name in zip(self.names, shown, strict=False):
+        for label, (name, _) in zip(self.names, shown, strict=False):
             teaches = WATCHED.get(name)
             known = tr(teaches) if teaches else tr("Counter {name} of the daq", name=name)
-            label.setToolTip(known)
+            label.setToolTip(f"{tr(caption_of(name, self._group))}: {known}")
 
 
 def caption_of(counter: str, group: str) -> str:
@@ -150,20 +148,19 @@ class CountersPanel(Panel):
         frames = {name: value for name, value in found.items() if name.startswith("frames.")}
         others = {name: value for name, value in found.items() if name not in frames}
         hidden = self.columns["frames"].refresh(frames) + self.columns["singles"].refresh(others)
+        self.note.show_text(tr("{hidden} more not shown", hidden=hidden) if hidden else "")
         if telemetry.run:
-            self._show_verdict({name for name, value in found.items() if value}, hidden=hidden)
+            self._show_verdict({name for name, value in found.items() if value})
         else:
             self.verdict.show_text(tr("no run"), theme.DIM)
         self._show_facts(telemetry)
 
-    def _show_verdict(self, nonzero: set[str], *, hidden: int) -> None:
+    def _show_verdict(self, nonzero: set[str]) -> None:
         lost = sum(harm_of(name) == "loss" for name in nonzero)
-        more = tr(" (+{hidden} not shown)", hidden=hidden) if hidden else ""
         if lost:
             plural = "s" if lost > 1 else ""
             self.verdict.show_text(
-                tr("⚠ LOSS: {lost} counter{plural}{more}", lost=lost, plural=plural, more=more),
-                theme.WARNING,
+                tr("⚠ LOSS: {lost} counter{plural}", lost=lost, plural=plural), theme.WARNING
             )
         elif nonzero:
             self.verdict.show_text(tr("✓ NO LOSS, but see ⚠"), theme.GOOD)

@@ -25,6 +25,8 @@ from hw.messages.telemetry import Telemetry
 
 LEAST_PX = 4.0  # a window narrower than this is drawn this wide, or it could not be seen
 _LABEL_PX = 12
+LEAST_PLOT_PX = 79
+"""Of height: two of them and the rates are a screen of 768 lines, in Japanese as well."""
 
 
 class EnergyBands(QtWidgets.QGraphicsItem):
@@ -123,7 +125,7 @@ class SpectrumPanel(Panel):
         )
         self.plot = CalmPlot(x_range=(0, ENERGY_SHOWN_KEV))
         self.plot.setAccessibleName(tr("ENERGY of all singles"))
-        self.plot.setMinimumHeight(84)
+        self.plot.setMinimumHeight(LEAST_PLOT_PX)
         self.plot.getAxis("bottom").setTicks([PET_TICKS])
         self._outside = self.plot.add_histogram(theme.FAINT)
         self._inside = self.plot.add_histogram(theme.SINGLES)
@@ -211,7 +213,7 @@ class TimingPanel(Panel):
         )
         self.plot = CalmPlot(x_range=(-10, 10))
         self.plot.setAccessibleName(tr("TIMING Δt"))
-        self.plot.setMinimumHeight(84)
+        self.plot.setMinimumHeight(LEAST_PLOT_PX)
         self._delayeds = self.plot.add_histogram(theme.RANDOMS, style="dot")
         self._prompts = self.plot.add_histogram(theme.PROMPTS)
         self._low = self.plot.add_marker(theme.TEXT, "−τ", side=1.0)

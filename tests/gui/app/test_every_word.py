@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from pyqtgraph.Qt import QtCore
@@ -12,7 +13,7 @@ from gui.app.window import PAGES, ConsoleWindow
 from gui.kit import theme, words
 from hw.messages.endpoints import Endpoints
 from rigs.gui.drawn import drawn
-from rigs.gui.feeder import SCENARIOS, Feeder
+from rigs.gui.feeder import ALL_THAT_CAN_BE_LOST, SCENARIOS, Feeder
 from rigs.gui.layout_faults import layout_faults
 from rigs.gui.untranslated import bracketed, outside_of_brackets, texts_shown, words_left
 
@@ -141,12 +142,13 @@ def test_japanese_fits_where_english_does(
     if not theme.can_write("ja"):
         pytest.skip("no font has Japanese letters: apt-get install fonts-ipafont-gothic")
     console.resize(*size)
-    with Feeder(endpoints, SCENARIOS["trouble"]()):
+    with Feeder(endpoints, replace(SCENARIOS["trouble"](), losses=ALL_THAT_CAN_BE_LOST)):
         console.speak("ja")
         try:
             pump(drawn(console))
             faults = {page: faults_of(console, page, pump) for page in PAGES}
             assert not {page: found for page, found in faults.items() if found}
+            assert (console.width(), console.height()) == size
         finally:
             words.speak("en")
 

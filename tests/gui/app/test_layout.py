@@ -9,17 +9,19 @@ import pytest
 from pyqtgraph.Qt import QtWidgets
 
 from gui.app.window import ConsoleWindow
-from gui.kit.panels import CalmLabel
+from gui.image.frame_strip import FrameStrip, frame_words
+from gui.kit.colour_maps import colour_tables
+from gui.kit.panels import FOREIGN_PX, CalmLabel
 from hw.messages.endpoints import Endpoints
 from hw.messages.telemetry import Interruption
 from rigs.gui.drawn import drawn
-from rigs.gui.feeder import SCENARIOS, Feeder, Script, trouble
+from rigs.gui.feeder import ALL_THAT_CAN_BE_LOST, SCENARIOS, Feeder, Script, dynamic_frame, trouble
 from rigs.gui.layout_faults import layout_faults
 from rigs.gui.module_feeder import ModuleFeeder, a_ring
 
 pytestmark = pytest.mark.gui
 Pump = Callable[..., None]
-SIZES = ((1016, 728), (1280, 760), (1280, 800), (1920, 1040), (3840, 2100))
+SIZES = ((1008, 728), (1280, 760), (1280, 800), (1920, 1040), (3840, 2100))
 """What a window manager leaves of usual screens; the smallest is 1024 × 768."""
 
 SCRIPTS: dict[str, Callable[[], Script]] = {
@@ -27,12 +29,14 @@ SCRIPTS: dict[str, Callable[[], Script]] = {
         interruptions=[Interruption(at_s=12.3, away_s=3.2, why="the daq was restarted")]
     ),
     "trouble": lambda: replace(trouble(), frames=6),
+    "all that can be lost": lambda: replace(trouble(), frames=12, losses=ALL_THAT_CAN_BE_LOST),
     "SPECT": lambda: replace(SCENARIOS["head"](), no_images=False),
 }
 
 SWEEPS = [
     pytest.param("trouble", SIZES, id="trouble"),
-    *(pytest.param(kind, SIZES[:1], id=f"{kind}, least room") for kind in ("PET", "SPECT")),
+    *(pytest.param(kind, SIZES[:1], id=f"{kind}, least room")
+      for kind in ("PET", "SPECT", "all that can be lost")),
     *(pytest.param(kind, SIZES[1:], id=f"{kind}, more room", marks=pytest.mark.evidence)
       for kind in ("PET", "SPECT")),
 ]  # fmt: skip
@@ -87,6 +91,25 @@ def test_nothing_is_cut_or_lies_upon_another_on_any_page(
                 if faults:
                     found[f"{page} at {size[0]}×{size[1]}"] = faults
     assert found == {}
+
+
+@pytest.mark.parametrize("words", ["損失", "✓ 校正済み g"])
+def test_a_line_is_as_high_in_any_letters(console: ConsoleWindow, words: str) -> None:
+    english, other = CalmLabel("lost"), CalmLabel(words)
+    assert other.sizeHint().height() - english.sizeHint().height() <= FOREIGN_PX
+    other.setWordWrap(True)
+    assert other.sizeHint().height() >= english.sizeHint().height()
+
+
+def test_a_frame_strip_shows_as_many_frames_as_have_room_for_their_times(
+    console: ConsoleWindow,
+) -> None:
+    strip, table = FrameStrip(), next(iter(colour_tables().values()))
+    frames = [dynamic_frame(number) for number in range(12)]
+    for width, shown in ((300, 4), (462, 7), (2000, 7), (30, 1)):
+        strip.resize(width, strip.height())
+        strip.show_frames(frames, 0.5, table)
+        assert strip.captions == [frame_words(frame) for frame in frames[-shown:]]
 
 
 def test_the_search_finds_what_is_wrong(console: ConsoleWindow) -> None:

@@ -19,6 +19,7 @@ import zmq
 from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
 from hw.messages.corrections import PET_NAMES
+from hw.messages.counters import COUNTERS, harm_of
 from hw.messages.endpoints import Endpoints
 from hw.messages.patient_position import UNKNOWN, PatientPosition
 from hw.messages.pictures import DynamicFrame, ImageMessage, Projections
@@ -61,6 +62,8 @@ def refused(command: int, why: str | JournalLine) -> Reply:
         id=command, status="failed", reason=line.text, reason_id=line.id, reason_values=line.values
     )
 
+
+ALL_THAT_CAN_BE_LOST = {name: 123_456 for name in COUNTERS if harm_of(name) == "loss"}
 
 NEXT_STATE = {"arm": "armed", "start": "running", "stop": "closed", "reset": "idle"}
 
