@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import importlib.util
 import io
 import tempfile
 from pathlib import Path
@@ -177,6 +178,20 @@ def compass_list() -> list[bytes]:
 PEPT = b"Separation= 500 \n\n" + b"".join(
     b"%d %d.5 20 -30.25 %d\n" % (t, t % 90, 4 * t) for t in range(30)
 )
+
+SAFIR = (
+    b"MUPET CListModeData".ljust(32, b"\0")
+    + np.array([1 << 63 | 5, 0x0123000400020001, 1 << 62, 1 << 63 | 6, 7 << 16], "<u8").tobytes()
+)
+
+
+def gate_root() -> list[bytes]:
+    """Return a file of GATE's singles; none where uproot is missing."""
+    if importlib.util.find_spec("uproot") is None:
+        return [b"root"]
+    with tempfile.TemporaryDirectory() as folder:
+        return [foreign.gate_root(Path(folder) / "g.root").read_bytes()]
+
 
 POSES = b"t_s,x_mm,y_mm\n0,1.5,-2\n# a remark\n1,1e-3,4\n2,0,0\n"
 TAC = b"t_s,head,body\n0,1,2\n1.5,3,4\n9,0.5,0\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from daq.archive.run_copy import files_in_copy
 from daq.cli.bench.projector_workload import read_workload
+from daq.cli.imports.played_lists import Petlink
 from daq.folder.calibration_set import load_set
 from daq.folder.identity.identity_file import read_identity
 from daq.folder.identity.review_file import read_review
@@ -40,6 +42,8 @@ from daq.folder.truth_file import TruthReader
 from daq.importers.gate_singles import read_gate_singles
 from daq.importers.streams.caen import Compass, Janus
 from daq.importers.streams.channel_map import ChannelMap
+from daq.importers.streams.gate_root import read_gate_root
+from daq.importers.streams.pairs import Pept, Safir
 from daq.importers.streams.petsys import PetsysGroups, PetsysPairs
 from daq.importers.streams.text import Rows
 from daq.link.serial.cobs import decoded
@@ -177,11 +181,21 @@ def mmr_header(path: Path) -> None:
 
 def mmr(data: bytes) -> None:
     """Read words beside a sound header."""
+    path = _beside_header(data)
+    read_mmr(path, find_header(path))
+
+
+def petlink(data: bytes) -> None:
+    """Play words beside a sound header."""
+    list(Petlink(_beside_header(data)))
+
+
+def _beside_header(data: bytes) -> Path:
     folder = Path(SCRATCH.name) / "mmr"
     folder.mkdir(exist_ok=True)
     (folder / "a.l.hdr").write_bytes(corpus.MMR_HEADER)
     (folder / "a.l").write_bytes(data)
-    read_mmr(folder / "a.l", find_header(folder / "a.l"))
+    return folder / "a.l"
 
 
 def truth(path: Path) -> None:
@@ -305,6 +319,15 @@ TARGETS: dict[str, Target] = {
     "petsys pairs": Target(corpus.petsys_pairs, of_file("c.ldat", lambda p: list(PetsysPairs(p)))),
     "janus list": Target(corpus.janus, of_file("l.dat", lambda p: list(Janus(p)))),
     "compass list": Target(corpus.compass_list, of_file("c.BIN", lambda p: list(Compass(p)))),
+    "safir list played": Target(lambda: [corpus.SAFIR], of_file("s", lambda p: list(Safir(p)))),
+    "pept played": Target(
+        lambda: [corpus.PEPT], of_file("p", lambda p: list(Pept(p, (64, 64), (9.0, 9.0))))
+    ),
+    "petlink played": Target(lambda: [corpus.MMR], petlink),
+    "gate root": Target(
+        corpus.gate_root,
+        of_file("g.root", lambda p: read_gate_root(p, BENCH2, GEOMETRY, Counter())), 60,
+    ),
     "event rows": Target(lambda: [corpus.ROWS], of_file("e.csv", lambda p: list(Rows(p)))),
     "channel map": Target(
         lambda: [corpus.CHANNELS], of_file("map.csv", lambda path: ChannelMap.read(path, BENCH2))

@@ -145,6 +145,8 @@ def test_what_is_optional_is_imported_where_it_is_for_and_nowhere_else() -> None
         users = {path.parent.relative_to(ROOT).as_posix() for path in files_of(*ROOMS)
                  if words in path.read_text(encoding="utf-8")}  # fmt: skip
         assert users == {homes.get(name, "recon/exchange/tables")}
+    (reader,) = (path for path in files_of("daq") if '"uproot"' in path.read_text("utf-8"))
+    assert reader.relative_to(ROOT).as_posix() == "daq/importers/streams/gate_root.py"
 
 
 def test_tests_and_checks_use_what_they_declare_and_nothing_else() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
+
+import numpy as np
 
 
 def petsys_group(hits: list[tuple[int, float, int]]) -> bytes:
@@ -42,3 +45,26 @@ def compass(events: list[tuple[int, int, int, int]], *, samples: int = 3, has: i
         made += struct.pack("<I", 0)
         made += struct.pack(f"<BI{samples}H", 1, samples, *range(samples)) if has & 8 else b""
     return made
+
+
+def gate_root(path: Path, *, gate: int = 10, rows: int = 300, seed: int = 3) -> Path:
+    """Write a ROOT file as GATE 9 or 10 does, of singles in the bench's two blocks, in no order of
+    time, with a second tree of hits; needs uproot."""
+    import uproot
+
+    rng = np.random.default_rng(seed)
+    x = np.where(rng.random(rows) < 0.5, 1.0, -1.0) * rng.uniform(50.5, 64.5, rows)
+    y, z = rng.uniform(-12.7, 12.7, (2, rows))
+    time_s, energy_MeV = rng.uniform(0, 0.02, rows), rng.uniform(0.1, 0.55, rows)
+    if gate == 10:
+        table = {"GlobalTime": time_s * 1e9, "TotalEnergyDeposit": energy_MeV,
+                 "PostPosition_X": x, "PostPosition_Y": y, "PostPosition_Z": z}  # fmt: skip
+    else:
+        narrow = {"energy": energy_MeV, "globalPosX": x, "globalPosY": y, "globalPosZ": z}
+        table = {name: column.astype(np.float32) for name, column in narrow.items()}
+        table |= {"runID": np.zeros(rows, np.int32), "time": time_s}
+    with uproot.recreate(path) as file:
+        for name, count in (("Hits", 5), ("Singles", rows)):
+            tree = file.mktree(name, {field: column.dtype for field, column in table.items()})
+            tree.extend({field: column[:count] for field, column in table.items()})
+    return path

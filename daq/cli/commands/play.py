@@ -8,11 +8,17 @@ csv      rows of time_ps,channel,energy
 petsys   .ldat of groups (convert_raw_to_group); petsys-pairs: of coincidences
 janus    CAEN Janus, binary list of spectroscopy with timing; channel = board · 64 + channel
 compass  CAEN CoMPASS, binary list with energies; channel as above
-gate     GATE 10 singles (npz), as `import gate` takes them; needs no map
+gate     GATE 10 singles (npz), as `import gate` takes them; GATE 9 and 10 in ROOT (uproot: the
+         extra lab), placed by position; needs no map
+safir    pairs of SAFIR's .clm.safir; channel = (layer · 256 + ring) · 4096 + detector
+petlink  pairs of a Siemens mMR, 32-bit PETLINK; channel = ring · 504 + place around
+petsird  pairs, with their time of flight; --scanner is the file's own; needs no map
+pept     lines of a positron camera's two screens; --scanner has two modules that face each other
 
 --map is a CSV with the columns channel, module, crystal and, where wanted, gain (keV per unit of
 the file's energy) and offset_ps. Without it a channel is module · crystals + crystal, energies keV.
-Lists of coincidences that know ms only (SAFIR, PETSIRD, PETLINK) cannot be played: `import` them.
+Lists of pairs make both singles of each pair: their randoms, delayeds and single singles are no
+more, and where a list knows ms only, neither is time of flight.
 """
 
 from __future__ import annotations
@@ -32,7 +38,10 @@ if TYPE_CHECKING:
     from daq.replay.event_source import Placed
     from hw.scanner.description import Scanner
 
-FORMATS = ("csv", "petsys", "petsys-pairs", "janus", "compass", "gate")
+FORMATS = (
+    "csv", "petsys", "petsys-pairs", "janus", "compass", "gate", "safir", "petlink", "petsird",
+    "pept",
+)  # fmt: skip
 
 EXAMPLES = """\
 examples:
@@ -65,9 +74,8 @@ def run(options: argparse.Namespace) -> int:
     scanner = load_scanner(options.scanner)
     if not options.file.is_file():
         raise CommandError(f"{options.file}: there is no such file")
-    events, broken = _gate(options, scanner) if options.format == "gate" else _mapped(
-        options, scanner
-    )  # fmt: skip
+    of = {"gate": _gate, "petsird": _petsird}.get(options.format, _mapped)
+    events, broken = of(options, scanner)
     source = EventSource(
         events, scanner, Endpoints(options.endpoint), speed=speed_of(options), gap_s=options.gap,
         broken=lambda: broken,
@@ -88,10 +96,23 @@ def run(options: argparse.Namespace) -> int:
 
 def _gate(options: argparse.Namespace, scanner: Scanner) -> tuple[Iterator[Placed], Counter[str]]:
     from daq.importers.gate_singles import read_gate_singles
+    from daq.importers.streams.gate_root import read_gate_root
     from hw.scanner.geometry import build_geometry
 
-    one = read_gate_singles(options.file, scanner, build_geometry(scanner))
-    return iter([(one.ticks, one.module, one.crystal, one.energy_dkeV)]), Counter()
+    geometry, broken = build_geometry(scanner), Counter[str]()
+    if options.file.suffix == ".root":
+        return iter([read_gate_root(options.file, scanner, geometry, broken)]), broken
+    one = read_gate_singles(options.file, scanner, geometry)
+    return iter([(one.ticks, one.module, one.crystal, one.energy_dkeV)]), broken
+
+
+def _petsird(
+    options: argparse.Namespace, scanner: Scanner
+) -> tuple[Iterator[Placed], Counter[str]]:
+    from daq.cli.imports.played_lists import petsird_pairs
+
+    broken = Counter[str]()
+    return petsird_pairs(options.file, scanner, broken), broken
 
 
 def _mapped(options: argparse.Namespace, scanner: Scanner) -> tuple[Iterator[Placed], Counter[str]]:
@@ -99,7 +120,7 @@ def _mapped(options: argparse.Namespace, scanner: Scanner) -> tuple[Iterator[Pla
     from daq.importers.streams.channel_map import ChannelMap
 
     known = ChannelMap.read(options.map, scanner) if options.map else ChannelMap.plain(scanner)
-    stream = _reader(options.format)(options.file)
+    stream = _stream(options, scanner)
 
     def played() -> Iterator[Placed]:
         for events in stream:
@@ -110,13 +131,24 @@ def _mapped(options: argparse.Namespace, scanner: Scanner) -> tuple[Iterator[Pla
     return played(), stream.broken
 
 
-def _reader(name: str) -> type[ForeignList]:
+def _stream(options: argparse.Namespace, scanner: Scanner) -> ForeignList:
+    """Return the reader of a file; raises CommandError for a scanner that cannot be its own."""
+    from daq.cli.imports.played_lists import Petlink
     from daq.importers.streams.caen import Compass, Janus
+    from daq.importers.streams.pairs import Pept, Safir
     from daq.importers.streams.petsys import PetsysGroups, PetsysPairs
     from daq.importers.streams.text import Rows
 
-    known: dict[str, type[ForeignList]] = {
+    module = scanner.module
+    if options.format == "pept":
+        if scanner.n_modules != 2:
+            raise CommandError(
+                f"--from pept: {scanner.name} has {scanner.n_modules} modules, not 2"
+            )
+        pitch_mm = module.pitch_u_mm, module.pitch_v_mm
+        return Pept(options.file, (module.n_u, module.n_v), pitch_mm)
+    known: dict[str, type[Rows | Janus | Compass | PetsysGroups | Safir | Petlink]] = {
         "csv": Rows, "petsys": PetsysGroups, "petsys-pairs": PetsysPairs, "janus": Janus,
-        "compass": Compass,
+        "compass": Compass, "safir": Safir, "petlink": Petlink,
     }  # fmt: skip
-    return known[name]
+    return known[options.format](options.file)
