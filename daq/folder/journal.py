@@ -24,7 +24,7 @@ import msgspec
 from daq.errors import StorageError
 from daq.folder.appended_file import AppendedFile
 from hw.bounded_files import FileRefused, regular_file
-from hw.messages.telemetry import JournalEntry, JournalLine, Severity
+from hw.messages.telemetry import ALIKE, REPEATED, JournalEntry, JournalLine, Severity
 from hw.notices.catalogue import notice
 
 FILE_NAME = "journal.jsonl"
@@ -51,6 +51,14 @@ class _Fold:
     same: bool = True
     written: int = 0
     more: int = 0
+
+
+def _folded(fold: _Fold) -> JournalLine:
+    """Return the line that tells how many more there were: in words, and by a value."""
+    name, words = (REPEATED, "repeated") if fold.same else (ALIKE, "and others like it,")
+    text = f"{fold.line.text} ({words} {fold.more:,} times)"
+    values = fold.line.values | {name: str(fold.more)}
+    return msgspec.structs.replace(fold.line, text=text, values=values)
 
 
 class Journal:
@@ -150,9 +158,7 @@ class Journal:
         for key in over:
             fold = self._folds.pop(key)
             if fold.more:
-                times = "repeated" if fold.same else "and others like it,"
-                text = f"{fold.line.text} ({times} {fold.more:,} times)"
-                self._write(msgspec.structs.replace(fold.line, text=text))
+                self._write(_folded(fold))
 
     def _write(self, line: JournalLine) -> None:
         entry = self._show(line)

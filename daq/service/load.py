@@ -29,11 +29,7 @@ _TAKEN = (
     "the live image gets a quarter of the events",
     "sorting goes on from the disk, later",
 )
-_BACK = (
-    "displays are updated as usual again",
-    "the live image gets all events again",
-    "sorting keeps up again",
-)
+BACK = ("load.display_again", "load.image_again", "load.sorting_again")
 IMAGE_SHARE = 4
 
 IMAGE_SPAN_S = 10.0
@@ -81,7 +77,7 @@ class Load:
             self.level += 1
         while self.level and 2 * unsorted_bytes < FROM_BYTES[self.level - 1]:
             self.level -= 1
-            lines.append(JournalLine("info", _BACK[self.level]))
+            lines.append(notice(BACK[self.level]))
         return lines
 
     @property

@@ -100,12 +100,11 @@ class RunLife(RunSources):
         if not aside:
             self._repeat(config)
         self.enter("armed")
-        self.journal.add("info", f"armed {run.name}: {run.scanner.title}")
+        self.journal.tell(notice("run.armed", run=run.name, scanner=run.scanner.title))
         if words := in_words(config):
             self.journal.add("info", words)
         if not config.settings.sorts_coincidences:
-            words = "single photons: the pictures are projections, no image is reconstructed live"
-            self.journal.add("info", words)
+            self.journal.tell(notice("run.single_photons"))
         return run
 
     def _repeat(self, config: RunConfig) -> None:
@@ -130,7 +129,7 @@ class RunLife(RunSources):
         self._recording = Recording(self.journal, self._pass_on)
         self._watch.data_came(time.monotonic())
         self._sources.send_all(order_of(run))
-        self.journal.add("info", f"started, source: {self._sources.describe()}")
+        self.journal.tell(notice("run.started", sources=self._sources.describe()))
         return run
 
     def image_as(self, changes: dict[str, Any]) -> LiveSettings:
@@ -157,7 +156,8 @@ class RunLife(RunSources):
         run, words = self._open_run(), marker_words(text)
         refuse_identity_in(run.folder, words, "marker")
         marker = run.markers.add(words, at_s=run.newest_ps * 1e-12)
-        self.journal.add("info", f"marker at {marker.at_s:.3f} s: {words}", burst=MOST_MARKERS)
+        line = notice("run.marked", at_s=f"{marker.at_s:.3f}", words=words)
+        self.journal.tell(line, burst=MOST_MARKERS)
         return marker
 
     def take_signal(self, args: dict[str, Any]) -> dict[str, Any]:

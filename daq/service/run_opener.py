@@ -17,6 +17,7 @@ from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink
 from daq.service.own_calibration import calibrated
 from daq.service.run import Run
+from hw.notices.catalogue import notice
 from hw.physics.nuclides import nuclide_in
 
 PICTURES = (".png", ".part")
@@ -88,8 +89,10 @@ class RunOpener:
     ) -> Run:
         run = Run(config, self._root, folder=folder)
         self._announce(run)
-        how = run.calibration.identity if run.calibration else f"none: {run.config.uncalibrated}"
-        self._journal.add("info", f"calibration: {how}")
+        if run.calibration:
+            self._journal.tell(notice("run.calibrated", set=run.calibration.identity))
+        else:
+            self._journal.tell(notice("run.uncalibrated", why=run.config.uncalibrated))
         try:
             if identity is not None:
                 write_identity(run.folder, identity)

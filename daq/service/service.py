@@ -156,7 +156,7 @@ class DaqService:
 
         The last telemetry and pictures say how it ended: displays wait for them.
         """
-        self.life.journal.add("info", f"daq ready, runs go to {self.life.runs_root}")
+        self.life.journal.tell(notice("daq.ready", folder=self.life.runs_root))
         if self._sockets.doorman.remark:
             self.life.journal.tell(notice("files.few", words=self._sockets.doorman.remark))
         self._safely("looking for runs to go on with", self._look_for_open_runs)
@@ -265,7 +265,7 @@ class DaqService:
         if missing:
             if self._is_due("say", now, SAY_EVERY_S):
                 self.say(f"waiting: {missing}")
-                self.life.journal.add("info", f"waiting: {missing}", kind="waiting")
+                self.life.journal.tell(notice("daq.waiting", missing=missing), kind="waiting")
             return
         try:
             self.life.arm(None)
@@ -328,9 +328,12 @@ class DaqService:
         new, reports = self.sources.poll()
         for source in new:
             hello = source.hello
-            words = f"source attached: {hello.kind}, {hello.modules} modules"
-            words += self.life.why_no_part(hello.run_tag)
-            self.life.journal.add("info", words, kind="source attached", burst=MOST_SOURCES)
+            late = self.life.came_too_late(hello.run_tag)
+            line = notice(
+                "source.too_late" if late else "source.attached",
+                kind=hello.kind, modules=hello.modules,
+            )  # fmt: skip
+            self.life.journal.tell(line, kind="source attached", burst=MOST_SOURCES)
             self.life.source_back(source)
             if not source.woke_up:  # else this daq has, or will get, all that it sent
                 self._resume(source)
@@ -406,8 +409,7 @@ class DaqService:
         """Tell who is silent; one that has reported its run may leave."""
         for source in self.sources.newly_lost():
             if source.reported:
-                words = f"{source.hello.kind} has left; it had reported its run"
-                self.life.journal.add("info", words)
+                self.life.journal.tell(notice("source.left", kind=source.hello.kind))
             else:
                 self.life.source_lost(source)
         self.life.take_back()

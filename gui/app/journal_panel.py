@@ -13,7 +13,7 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 from gui.app.marker_field import MarkerField
 from gui.kit import theme
 from gui.kit.panels import Panel
-from gui.kit.told import told
+from gui.kit.told import entry_words
 from gui.kit.words import tr
 from gui.link.command_desk import CommandDesk
 from hw.messages.telemetry import JournalEntry, Telemetry
@@ -91,7 +91,7 @@ class JournalPanel(Panel):
         self.table.insertRow(row)
         look = theme.SEVERITY_LOOKS[entry.severity]
         calm = entry.severity == "info"
-        words = told(entry.id, entry.values, entry.text)
+        words = entry_words(entry)
         texts = (
             (local_time(entry.wall), theme.FAINT),
             (look.text, look.colour),

@@ -90,9 +90,13 @@ class StartCheck(msgspec.Struct, kw_only=True, frozen=True):
     values: dict[str, str] = {}
 
 
+REPEATED, ALIKE = "repeated", "alike"
+"""Values of an entry that stands for more of the same words, or of the same kind: how many."""
+
+
 class JournalEntry(msgspec.Struct, kw_only=True):
     """One line of a run's journal. ``wall`` is ISO 8601 UTC; ``id`` and ``values`` as in
-    JournalLine, "" in older journals.
+    JournalLine, "" in older journals. One that stands for more has ``REPEATED`` or ``ALIKE``.
     """
 
     number: int

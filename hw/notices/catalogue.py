@@ -57,11 +57,23 @@ def catalogue(language: str = "en") -> dict[str, Notice]:
 
 def notice(name: str, **values: object) -> JournalLine:
     """Return a message with its values and its English words; raises KeyError for an id or a value
-    that the catalogue does not have."""
+    that the catalogue does not have.
+
+    A value may be a message itself: its id and its values travel with it, as ``why.id`` and
+    ``why.folder`` for instance.
+    """
     entry = catalogue()[name]
-    told = {key: str(value) for key, value in values.items()}
+    told: dict[str, str] = {}
+    for key, value in values.items():
+        told |= _within(key, value) if isinstance(value, JournalLine) else {key: str(value)}
     text = entry.says.format(**told)
     return JournalLine(severity=entry.severity, text=text, id=name, values=told)
+
+
+def _within(key: str, line: JournalLine) -> dict[str, str]:
+    """Return the values by which a message travels within another."""
+    parts = {"id": line.id, **line.values} if line.id else {}
+    return {key: line.text} | {f"{key}.{part}": value for part, value in parts.items()}
 
 
 def words_of(name: str, values: dict[str, str], language: str = "en") -> str:
@@ -69,4 +81,11 @@ def words_of(name: str, values: dict[str, str], language: str = "en") -> str:
     entry = catalogue(language).get(name)
     if entry is None or not entry.values <= values.keys():
         return ""
-    return entry.says.format(**values)
+    return entry.says.format(**{key: _value(key, values, language) for key in entry.values})
+
+
+def _value(key: str, values: dict[str, str], language: str) -> str:
+    """Return a value in a language: that of a message within a message is its words."""
+    name = values.get(f"{key}.id", "")
+    parts = {k.removeprefix(f"{key}."): v for k, v in values.items() if k.startswith(f"{key}.")}
+    return (words_of(name, parts, language) if name else "") or values[key]

@@ -18,6 +18,7 @@ from daq.folder.identity.identity_file import refuse_identity_in
 from daq.folder.identity.private_file import write_private
 from daq.folder.journal import Journal
 from hw.bounded_files import FileRefused, read_object
+from hw.notices.catalogue import notice
 
 REVIEW_NAME = "review.json"
 
@@ -103,6 +104,7 @@ def change_review(folder: Path, changes: Mapping[str, Any], *, now: dt.datetime)
     write_private(path, review)
     journal = Journal()
     journal.open(folder)
-    journal.add("info", f"review: {review.words() or 'taken back'}")
+    words = review.words()
+    journal.tell(notice("review.changed", words=words) if words else notice("review.taken_back"))
     journal.close()
     return review

@@ -19,6 +19,7 @@ from daq.folder.identity.identity_file import refuse_identity_in
 from daq.folder.identity.private_file import write_private
 from daq.folder.journal import Journal
 from hw.bounded_files import FileRefused, read_object
+from hw.notices.catalogue import notice
 from hw.physics.suv import suv_per_Bq_per_mL
 
 STUDY_NAME = "study.json"
@@ -187,6 +188,6 @@ def change_study(folder: Path, changes: Mapping[str, Any]) -> tuple[Study, list[
         write_study(folder, now)
         journal = Journal()
         journal.open(folder)
-        journal.add("info", f"study changed: {', '.join(names)}")
+        journal.tell(notice("study.changed", names=", ".join(names)))
         journal.close()
     return now, names

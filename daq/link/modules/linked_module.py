@@ -28,7 +28,6 @@ from daq.link.serial.poller import Member, Poller
 from daq.link.serial.session import ModuleSession
 from daq.link.serial.transcript import Tell
 from hw.messages.modules import LinkState
-from hw.messages.telemetry import JournalLine
 from hw.notices.catalogue import notice
 from hw.wire.control import BiasState, ResetCause, State, fault_words
 
@@ -260,11 +259,13 @@ class LinkedModule:
             raise
         self._complain("")
         identity = session.identity
-        bias = f"{setup.bias_mV / 1000:g} V" if setup.bias_mV else "off"
-        build = f"{int(identity['build']):08x}"
         self._tell(
-            JournalLine("info", f"module {self.module} is set: firmware {build}, bias {bias}")
-        )
+            notice(
+                "module.set" if setup.bias_mV else "module.set_without_bias",
+                module=self.module, build=f"{int(identity['build']):08x}",
+                bias_V=f"{setup.bias_mV / 1000:g}",
+            )
+        )  # fmt: skip
 
     def _should_join(self) -> bool:
         run = self.run

@@ -191,7 +191,7 @@ class LinkService:
             msgspec.structs.replace(self._link.hello, not_ready=words, run_tag=self._tag)
         )
         if not words and not self._was_ready:
-            self._tell(JournalLine("info", f"all {len(self.modules)} modules are ready"))
+            self._tell(notice("module.all_ready", count=len(self.modules)))
         self._was_ready = not words
         lines = (
             [self._lines.popleft() for _ in range(len(self._lines))] if self._link.welcomed else []

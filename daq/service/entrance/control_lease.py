@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from daq.errors import RunError
 from daq.folder.journal import Journal
@@ -74,7 +74,7 @@ class ControlLease:
         if self._asking is not None and self._asking.heard_s < least_s:
             self._asking = None
         if self._holder is not None and self._holder.heard_s < least_s:
-            self._say("warning", f"{self.holder} has fallen silent: nobody has control")
+            self._say(notice("control.silent", who=self.holder))
             self._holder = None
 
     def why_not(self, key: str, command: Command) -> JournalLine | None:
@@ -123,7 +123,7 @@ class ControlLease:
             self._hand_to(who)
             return
         if self._asking is None or not self._asking.is_who(who.key, who.name):
-            self._say("info", f"{who.name} asks {self.holder} for it")
+            self._say(notice("control.asked", who=who.name, holder=self.holder))
         self._asking = who
 
     def _give(self, who: Holder) -> None:
@@ -133,28 +133,25 @@ class ControlLease:
             raise Refusal(notice("refused.not_yours", holder=self.holder))
         self._holder = None
         if self._asking is not None:
-            self._hand_to(self._asking, words=f"given by {who.name} to {self.asking}")
+            self._say(notice("control.given", who=who.name, to=self.asking))
+            self._hand_to(self._asking, told=True)
         else:
-            self._say("info", f"{who.name} has given it up: nobody has control")
+            self._say(notice("control.given_up", who=who.name))
 
     def _take(self, who: Holder) -> None:
         before = self._holder
         if before is None or before.is_who(who.key, who.name):
             self._hand_to(who)
             return
-        self._say("warning", f"{who.name} has taken it over from {before.name}")
+        self._say(notice("control.taken", who=who.name, before=before.name))
         self._holder, self._asking = who, None
 
-    def _hand_to(self, who: Holder, words: str = "") -> None:
-        if self._holder is None:
-            self._say("info", words or f"{who.name} has it")
+    def _hand_to(self, who: Holder, *, told: bool = False) -> None:
+        if self._holder is None and not told:
+            self._say(notice("control.held", who=who.name))
         self._holder = who
         if self._asking is not None and self._asking.is_who(who.key, who.name):
             self._asking = None
 
-    def _say(self, severity: Literal["info", "warning"], words: str) -> None:
-        if severity == "info":
-            self._journal.add("info", f"control: {words}", kind="control", burst=ENTRIES)
-        else:
-            line = notice("control.warning", words=words)
-            self._journal.tell(line, kind="control", burst=ENTRIES)
+    def _say(self, line: JournalLine) -> None:
+        self._journal.tell(line, kind="control", burst=ENTRIES)

@@ -45,7 +45,7 @@ class RunEnd(RunParts):
     def _begin_closing(self, why: JournalLine) -> None:
         """Ask the sources to finish; :meth:`supervise` does the rest."""
         self.enter("stopping", why)
-        self.journal.add("info", f"stopping: {why.text}")
+        self.journal.tell(notice("run.stopping", why=why))
         self._open_run().ended_by = why.text
         self._sources.send_all(Stop())
         imager_works = has_image(self._open_run()) and self._imager.present
@@ -86,11 +86,13 @@ class RunEnd(RunParts):
             self.journal.tell(notice("run.last_losses", words=words))
         self._judge_books(run)
         summary = run.write_summary()
-        self.journal.add(
-            "info",
-            f"closed {run.name}: {_yield(summary)}, "
-            f"{summary['condition']}, books {'close' if summary['conserved'] else 'do not close'}",
-        )
+        books = notice("books.close" if summary["conserved"] else "books.do_not_close")
+        self.journal.tell(
+            notice(
+                "run.closed", run=run.name, recorded=_yield(summary), books=books,
+                condition=notice(f"condition.{summary['condition']}"),
+            )
+        )  # fmt: skip
         if run.newest_ps:
             size = sum(path.stat().st_size for path in run.folder.iterdir() if path.is_file())
             self.last_bytes_per_s = size / (run.newest_ps * 1e-12)
@@ -158,7 +160,7 @@ class RunEnd(RunParts):
         except StorageError as error:
             self.journal.tell(notice("disk.fails", words=error))
         self._write_last_summary(run)
-        self.journal.add("info", f"{run.name} was never started: {why}")
+        self.journal.tell(notice("run.unstarted", run=run.name, why=why))
         self.journal.close()
         self.enter("idle")
 
@@ -171,8 +173,9 @@ class RunEnd(RunParts):
             self.journal.tell(notice("defect", where="no summary either", error=repr(error)))
 
 
-def _yield(summary: dict[str, Any]) -> str:
-    """Describe in words what a run recorded: pairs, or singles in windows."""
+def _yield(summary: dict[str, Any]) -> JournalLine | str:
+    """Describe what a run recorded: pairs, or singles in windows."""
     if summary["config"]["settings"]["window_ps"]:
-        return f"{summary['prompts']} prompts, {summary['delayeds']} delayeds"
+        prompts, delayeds = summary["prompts"], summary["delayeds"]
+        return notice("run.pairs", prompts=prompts, delayeds=delayeds)
     return ", ".join(f"{name} {count}" for name, count in summary["windows"].items())

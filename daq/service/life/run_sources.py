@@ -61,14 +61,9 @@ class RunSources(RunEnd):
             imager_s=imager_s if imager_s < run.elapsed_s else math.inf,  # it was there in this run
         )
 
-    def why_no_part(self, tag: int) -> str:
-        """Return what to say of a source that came in mid-run and sends another run, or none."""
-        if self.state != "running" or tag == self._open_run().run_tag:
-            return ""
-        return (
-            "; the run began without it, so it takes part from the next one on, or in the place of "
-            "one like it that falls silent"
-        )
+    def came_too_late(self, tag: int) -> bool:
+        """Whether a source came in mid-run and sends another run, or none."""
+        return self.state == "running" and tag != self._open_run().run_tag
 
     def source_lost(self, source: Source) -> None:
         """Record that a source has fallen silent; the run lacks only what one of its own sent."""

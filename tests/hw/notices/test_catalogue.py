@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from daq.service.load import BACK
 from hw.messages.codec import decode, encode
+from hw.messages.telemetry import RunCondition
 from hw.notices.catalogue import catalogue, notice, words_of
 from hw.notices.language import LANGUAGES
 
@@ -40,10 +43,15 @@ def literals(node: ast.AST) -> set[str]:
 def test_every_message_that_is_told_is_in_the_catalogue_and_no_other() -> None:
     told = {"defect"}
     for _, call in calls():
-        if name_of(call) in TELLERS and call.args and isinstance(call.args[0], ast.Constant):
-            told.add(str(call.args[0].value))
+        if name_of(call) in TELLERS and call.args:
+            said = call.args[0]
+            if isinstance(said, ast.Constant):
+                told.add(str(said.value))
+            elif isinstance(said, ast.IfExp):
+                told |= literals(said.body) | literals(said.orelse)
     variable = {"bias.found", "bias.complete", "sync.found", "sync.complete"}
     variable |= {"module.calmer", "module.calm"}
+    variable |= {f"condition.{one}" for one in get_args(RunCondition)} | set(BACK)
     assert told | variable == set(catalogue())
 
 
@@ -79,6 +87,20 @@ def test_each_language_has_the_same_messages_with_the_same_values(language: str)
     other = catalogue(language)
     assert other.keys() == catalogue().keys()
     assert {n: e.values for n, e in other.items()} == {n: e.values for n, e in catalogue().items()}
+
+
+def test_a_message_within_a_message_is_said_in_the_language_too() -> None:
+    why = notice("end.counts", wanted=100, found=101)
+    line = notice("run.stopping", why=why)
+    assert line.text == "stopping: 100 counts are reached: 101"
+    assert words_of(line.id, line.values) == line.text
+    said = catalogue("ja")["end.counts"].says.format(wanted=100, found=101)
+    whole = words_of(line.id, line.values, "ja")
+    assert said in whole and "reached" not in whole and "stopping" not in whole
+    deeper = notice("run.unstarted", run="a", why=line)
+    assert said in words_of(deeper.id, deeper.values, "ja")
+    plain = notice("run.stopping", why="{why}")
+    assert words_of(plain.id, plain.values, "ja").endswith("{why}")
 
 
 def test_a_message_says_its_values_and_crosses_the_wire() -> None:
