@@ -138,8 +138,12 @@ def test_what_is_optional_is_imported_where_it_is_for_and_nowhere_else() -> None
     """Without it installed, by its name: it need not be in the environment of the tests."""
     asked = {"pynetdicom": "import pynetdicom", "h5py": 'package("h5py")',
              "pyarrow": 'package("pyarrow")', "uproot": 'package("uproot")',
-             "pylsl": "import pylsl"}  # fmt: skip
-    homes = {"pynetdicom": "recon/hospital", "pylsl": "daq/link/signals"}
+             "pylsl": "import pylsl", "highdicom": "import_module(\"highdicom\")"}  # fmt: skip
+    homes = {
+        "pynetdicom": "recon/hospital",
+        "pylsl": "daq/link/signals",
+        "highdicom": "recon/hospital/objects",
+    }
     assert names_of(OPTIONAL) == set(asked)
     for name, words in asked.items():
         users = {path.parent.relative_to(ROOT).as_posix() for path in files_of(*ROOMS)

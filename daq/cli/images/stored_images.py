@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daq.cli.common import CommandError, finish
 from daq.cli.images.output_files import check_output
 from daq.errors import LogError
 from daq.folder.identity.identity_file import read_identity
 from daq.folder.listing.run_images import ENDING, EXPORTS, images_of
+
+if TYPE_CHECKING:
+    from recon.exchange.images.formats import MadeImage
 
 SERIES_ENDINGS = (ENDING, ".hv", ".dcm", "-dicom", "-bids")
 
@@ -23,7 +26,7 @@ def export_image(options: argparse.Namespace, folder: Path) -> int:
     from recon.offline.kept_images.run_facts import run_facts
     from recon.offline.kept_images.stored_image import stored_image
 
-    source = _named(folder, options.image)
+    source = named_image(folder, options.image)
     path = _output_of(options, folder)
     modality = run_config(folder).scanner().modality
     made = stored_image(source, modality, run_facts(folder))
@@ -42,20 +45,26 @@ def export_image(options: argparse.Namespace, folder: Path) -> int:
     return 0
 
 
-def dicom_files(folder: Path, name: str, place: Path, *, identified: bool) -> list[Path]:
-    """Write an image of a run as DICOM into a folder; return the objects' files.
+def made_image(folder: Path, name: str, *, identified: bool) -> MadeImage:
+    """Return an image that a run holds, and what it is of.
 
     identified : with the patient of identity.json, which must be there then
     """
     from daq.folder.run_folder import run_config
-    from recon.exchange.images.formats import write_images
     from recon.offline.kept_images.run_facts import run_facts
     from recon.offline.kept_images.stored_image import stored_image
 
     modality = run_config(folder).scanner().modality
-    made = stored_image(_named(folder, name), modality, run_facts(folder))
+    made = stored_image(named_image(folder, name), modality, run_facts(folder))
     if identified:
-        made = replace(made, metadata={**made.metadata, **identified_facts(folder)})
+        return replace(made, metadata={**made.metadata, **identified_facts(folder)})
+    return made
+
+
+def dicom_files(made: MadeImage, place: Path) -> list[Path]:
+    """Write an image as DICOM into a folder; return the objects' files."""
+    from recon.exchange.images.formats import write_images
+
     found = write_images(made, place / "image.nii.gz", ["dicom"])
     return [one for path in found for one in (sorted(path.glob("*")) if path.is_dir() else [path])]
 
@@ -102,7 +111,8 @@ def private_output(options: argparse.Namespace, folder: Path) -> None:
         )
 
 
-def _named(folder: Path, name: str) -> Path:
+def named_image(folder: Path, name: str) -> Path:
+    """Return an image of a run; raises CommandError naming those that there are."""
     found = {path.name.removesuffix(ENDING): path for path in images_of(folder)}
     if name not in found:
         holds = ", ".join(sorted(found)) or "no image"

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +22,7 @@ from recon.hospital.association import Committed
 from recon.hospital.delivery import deliver
 from recon.hospital.outbox import Outbox, Progress, is_due, put_off
 from recon.hospital.peers import Hospital, HospitalError, Peer, read_hospital
+from rigs.orthanc import Orthanc, free_port
 from rigs.runs.spect_run_folder import write_spect_run
 
 pynetdicom = pytest.importorskip(
@@ -37,12 +32,6 @@ pynetdicom = pytest.importorskip(
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 NM = "1.2.840.10008.5.1.4.1.1.20"
 PUSH_MODEL = "1.2.840.10008.1.20.1"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Archive:
@@ -271,54 +260,19 @@ def test_an_unsound_configuration_is_refused(
 # --- a real archive ---------------------------------------------------------------------------
 
 
-@pytest.fixture
-def orthanc(tmp_path: Path) -> Iterator[tuple[int, int, int]]:
-    """A running Orthanc: its DICOM and HTTP ports, and ours, at which it commits."""
-    program = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
-    if program is None:
-        pytest.skip("Orthanc is not installed: apt-get install orthanc")
-    dicom, http, ours = free_port(), free_port(), free_port()
-    path = tmp_path / "orthanc.json"
-    path.write_text(json.dumps({
-        "StorageDirectory": str(tmp_path / "db"), "IndexDirectory": str(tmp_path / "db"),
-        "DicomAet": "ORTHANC", "DicomPort": dicom, "HttpPort": http, "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False, "Plugins": [],
-        "DicomModalities": {"t": {"AET": "TOMOSHIBI", "Host": "127.0.0.1", "Port": ours}},
-    }))  # fmt: skip
-    process = subprocess.Popen([program, str(path)], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)  # fmt: skip
-    try:
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{http}/system", timeout=1).close()
-                break
-            except (urllib.error.URLError, OSError):
-                assert process.poll() is None
-                time.sleep(0.05)
-        yield dicom, http, ours
-    finally:
-        process.kill()
-        process.wait(10)
-
-
 @pytest.mark.processes
 @pytest.mark.timeout(90)
 def test_orthanc_has_the_same_pixels_and_commits_to_them(
-    orthanc: tuple[int, int, int], run_folder: Path, tmp_path: Path,
+    orthanc: Orthanc, run_folder: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    dicom, http, ours = orthanc
-    configure(tmp_path, monkeypatch, dicom, ours, title="ORTHANC")
+    configure(tmp_path, monkeypatch, orthanc.dicom, orthanc.ours, title="ORTHANC")
     (run_folder / "identity.json").write_text('{"patient_id": "P-1", "version": 1}')
     assert asked(capsys, run_folder, "echo", "pacs")[0] == 0
     status, sent = asked(capsys, run_folder, "send", "spect", "--image", "a", "--to", "pacs")
     assert (status, sent["states"]) == (0, {"done": 1})
-    place = f"http://127.0.0.1:{http}/instances"
-    with urllib.request.urlopen(place, timeout=5) as answer:
-        (instance,) = json.load(answer)
-    with urllib.request.urlopen(f"{place}/{instance}/file", timeout=5) as answer:
-        (tmp_path / "back.dcm").write_bytes(answer.read())
+    (instance,) = orthanc.ask("instances")
+    (tmp_path / "back.dcm").write_bytes(orthanc.file(f"instances/{instance}/file"))
     (kept,) = (run_folder.parent / "hospital").glob("*@pacs.dcm")
     there, here = pydicom.dcmread(tmp_path / "back.dcm"), pydicom.dcmread(kept)
     assert there.PixelData == here.PixelData and there.PatientID == "P-1"

@@ -42,6 +42,7 @@ examples:
   tomoshibi hospital worklist ris --accession A42 --take 1 --into last
   tomoshibi hospital begin last --to ris           MPPS: in progress
   tomoshibi hospital send last --image bsrem --to pacs
+  tomoshibi hospital send last --image bsrem --regions --to pacs     with segments and a report
   tomoshibi hospital send last --projections --to pacs
   tomoshibi hospital complete last --to ris --sent-to pacs
   tomoshibi hospital deliver --forever             a process that sends what waits
@@ -69,6 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="complete: the run was broken off")  # fmt: skip
     parser.add_argument("--sent-to", default="", metavar="PEER",
                         help="complete: name what this peer was sent of the run")  # fmt: skip
+    parser.add_argument("--regions", action="store_true", help="send: with the run's regions (SEG) "
+                        "and a report of what is in them (SR)")  # fmt: skip
     parser.add_argument("--image", default="", metavar="NAME",
                         help="send: one of RUN/images, as export --image takes it")  # fmt: skip
     parser.add_argument("--date", default="", metavar="YYYYMMDD", help="worklist: or today")
@@ -165,7 +168,7 @@ def _take_over(folder: Path, item: Item) -> None:
 def _send(options: argparse.Namespace, hospital: Hospital) -> int:
     """Put an image into the outbox and try to deliver it at once."""
     from daq.cli.images.export_projections import projection_object
-    from daq.cli.images.stored_images import dicom_files
+    from daq.cli.images.objects_of_image import objects_of_image
 
     peer, folder = hospital.peer(options.to), find_run(options.which, options.runs)
     outbox, added = _outbox(options), 0
@@ -174,7 +177,10 @@ def _send(options: argparse.Namespace, hospital: Hospital) -> int:
             paths = [projection_object(folder, Path(place), identified=peer.identified,
                                        view_deg=VIEW_DEG)]  # fmt: skip
         else:
-            paths = dicom_files(folder, options.image, Path(place), identified=peer.identified)
+            paths = objects_of_image(
+                folder, options.image, Path(place), identified=peer.identified,
+                regions=options.regions,
+            )  # fmt: skip
         for path in paths:
             added += outbox.add(path, options.to, folder.name)
     tell(f"{added} objects for {options.to}, the others were there already")

@@ -1,0 +1,1 @@
+"""DICOM objects about an image: its regions, what was measured in them, and parametric maps."""
