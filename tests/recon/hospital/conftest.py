@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rigs.orthanc import Orthanc
+from rigs.hospital.orthanc import Orthanc
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from recon.hospital.association import Committed
 from recon.hospital.delivery import deliver
 from recon.hospital.outbox import Outbox, Progress, is_due, put_off
 from recon.hospital.peers import Hospital, HospitalError, Peer, read_hospital
-from rigs.orthanc import Orthanc, free_port
+from rigs.hospital.orthanc import Orthanc, free_port
 from rigs.runs.spect_run_folder import write_spect_run
 
 pynetdicom = pytest.importorskip(
