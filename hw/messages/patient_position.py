@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+import numpy as np
+
+from hw.arrays import F8
+
 PatientPosition = Literal["unknown", "HFS", "HFP", "HFDR", "HFDL", "FFS", "FFP", "FFDR", "FFDL"]
 
 UNKNOWN: PatientPosition = "unknown"
@@ -30,8 +34,24 @@ AXES: dict[PatientPosition, str] = {
 is the front and −x is the right; FF turns −x and z."""
 
 _OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "S": "I", "I": "S"}
+_RAS = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), "S": (0, 0, 1),
+        "I": (0, 0, -1)}  # fmt: skip
 _SHOWN = {"S": "H", "I": "F"}
 """Pictures say head and feet where coordinates say superior and inferior."""
+
+
+def position_named(text: str, *, otherwise: PatientPosition) -> PatientPosition:
+    """Return the position of a name, ``otherwise`` where it names none."""
+    return next((one for one in PATIENT_POSITIONS if one == text), otherwise)
+
+
+def axes_in_patient(position: PatientPosition) -> F8:
+    """Return (3, 3): columns are where x, y and z of the scanner's frame point in the patient, in
+    RAS (right, anterior, superior). A rotation; its transpose leads back.
+    """
+    towards = AXES[position]
+    pointing = (_OPPOSITE[towards[0]], _OPPOSITE[towards[1]], towards[2])
+    return np.array([_RAS[letter] for letter in pointing], dtype=np.float64).T
 
 
 def ends_of_axes(position: PatientPosition) -> dict[str, tuple[str, str]]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from hw.arrays import F8
 from hw.bounded_files import FileRefused, check_size, read_object, regular_file
+from hw.messages.patient_position import PATIENT_POSITIONS, axes_in_patient
 from recon.core.grid import ReconError
 from recon.core.noise_file import read_parts
 from recon.core.noise_parts import NoiseParts
@@ -81,7 +82,7 @@ MOST_VALUES = 1 << 30
 
 
 def read_picture(path: Path, *, frame: int = 0) -> Picture:
-    """Return the image in a NIfTI file whose axes are the scanner's.
+    """Return the image in a NIfTI file whose axes are the scanner's, with places in its frame.
 
     frame : index within a series (4-D), from 0
 
@@ -104,16 +105,25 @@ def read_picture(path: Path, *, frame: int = 0) -> Picture:
     except Exception as error:
         raise AnalysisError(f"{path}: cannot be read as a NIfTI image: {error}") from error
     values = _one_frame(values, frame, path)
-    scale = np.diag(affine)[:3]
-    if not np.allclose(affine[:3, :3], np.diag(scale)) or (scale <= 0).any():
-        raise AnalysisError(
-            f"{path}: its axes are rotated against the scanner's: resample it to x, y, z first "
-            f"(affine {affine[:3, :3].tolist()})"
-        )
-    voxel_mm = (float(scale[0]), float(scale[1]), float(scale[2]))
-    origin = (float(affine[0, 3]), float(affine[1, 3]), float(affine[2, 3]))
+    voxel_mm, origin = _in_scanner(affine, path)
     parts = read_parts(path, values.shape, frame=frame)
     return Picture(values, voxel_mm, origin, _sidecar(path), path.name, parts)
+
+
+def _in_scanner(affine: F8, path: Path) -> tuple[Triple, Triple]:
+    """Return voxel size and the first voxel's centre (mm) in the scanner's frame, by the position
+    of the patient for which the affine leads to RAS."""
+    for position in PATIENT_POSITIONS:
+        back = axes_in_patient(position).T
+        turned, origin = back @ affine[:3, :3], back @ affine[:3, 3]
+        scale = np.diag(turned)
+        if np.allclose(turned, np.diag(scale)) and (scale > 0).all():
+            x, y, z = (float(one) + 0.0 for one in origin)
+            return (float(scale[0]), float(scale[1]), float(scale[2])), (x, y, z)
+    raise AnalysisError(
+        f"{path}: its axes are rotated against the scanner's: resample it to x, y, z first "
+        f"(affine {affine[:3, :3].tolist()})"
+    )
 
 
 def _one_frame(values: F8, frame: int, path: Path) -> F8:

@@ -1,7 +1,8 @@
 """The µ map: linear attenuation coefficients at 511 keV in 1/mm, brought onto the image grid.
 
 Two formats are read: npz (``mu_per_mm``, ``voxel_mm``, centred on the scanner) and NIfTI, whose
-affine gives the position (RAS mm, origin at the scanner's centre, as in our images). NIfTI values
+affine gives the place (RAS mm of the patient, origin at the scanner's centre, as in our images: the
+run's position of the patient brings it into the scanner). NIfTI values
 are in 1/mm, 1/cm, or HU of a CT, converted with two straight lines (J. P. J. Carney et al., Med.
 Phys. 33 (2006) 976, for 120 kVp; after C. Burger et al., Eur. J. Nucl. Med. 29 (2002) 922):
 
@@ -36,6 +37,7 @@ from hw.bounded_files import (
     read_object,
     regular_file,
 )
+from hw.messages.patient_position import UNKNOWN, PatientPosition, axes_in_patient
 from recon.core.grid import Image, ImageGrid, ReconError
 
 MAX_MU_PER_MM = 0.05
@@ -72,11 +74,18 @@ def check_mu(mu: npt.NDArray[np.floating], *, source: str = "µ map") -> None:
         )
 
 
-def load_mu_map(path: Path, grid: ImageGrid, *, unit: MuUnit = "auto") -> Image:
+def load_mu_map(
+    path: Path,
+    grid: ImageGrid,
+    *,
+    unit: MuUnit = "auto",
+    position: PatientPosition = UNKNOWN,
+) -> Image:
     """Return the µ map of a file in 1/mm on ``grid``; outside the map µ is 0.
 
     Parameters
     ----------
+    position : how the patient lay whom a NIfTI's RAS is of; an npz is in the scanner's frame
     unit : of NIfTI values. "auto" takes 1/mm for maxima up to 0.05 and 1/cm for 0.05 to 0.5, and
         refuses the rest; HU must be stated. An npz is always in 1/mm
 
@@ -86,7 +95,7 @@ def load_mu_map(path: Path, grid: ImageGrid, *, unit: MuUnit = "auto") -> Image:
         if the file cannot be read, values are out of bounds, or the map misses the grid.
     """
     if path.name.endswith((".nii", ".nii.gz")):
-        return _load_nifti(path, grid, unit)
+        return _load_nifti(path, grid, unit, position)
     if unit not in ("auto", "per_mm"):
         raise MuMapError(f"{path}: an npz holds mu_per_mm; the unit {unit} is for NIfTI files")
     return _load_npz(path, grid)
@@ -136,7 +145,7 @@ def hu_to_mu(hounsfield: npt.NDArray[np.floating]) -> Image:
     return np.asarray(np.clip(per_cm / 10.0, 0.0, MAX_MU_PER_MM), dtype=np.float32)
 
 
-def _load_nifti(path: Path, grid: ImageGrid, unit: MuUnit) -> Image:
+def _load_nifti(path: Path, grid: ImageGrid, unit: MuUnit, position: PatientPosition) -> Image:
     try:
         with regular_file(path) as opened:
             packed = os.fstat(opened.fileno()).st_size
@@ -155,9 +164,10 @@ def _load_nifti(path: Path, grid: ImageGrid, unit: MuUnit) -> Image:
     values = values.reshape(shape[:3])
     mu = _in_per_mm(values, unit, path)
     check_mu(mu, source=str(path))
-    # index on our grid → RAS mm → index in the file
-    ours = np.diag([*grid.voxel_mm, 1.0])
-    ours[:3, 3] = grid.origin_mm
+    # index on our grid → RAS mm of the patient → index in the file
+    turn, ours = axes_in_patient(position), np.eye(4)
+    ours[:3, :3] = turn @ np.diag(grid.voxel_mm)
+    ours[:3, 3] = turn @ grid.origin_mm
     to_file = np.linalg.inv(affine) @ ours
     on_grid = ndimage.affine_transform(
         mu, to_file[:3, :3], to_file[:3, 3], grid.shape, np.float32, order=1, mode="constant"

@@ -26,6 +26,7 @@ from daq.folder.run_folder import MU_MAP_NAME, own_calibration, run_config, star
 from daq.folder.run_identity import RunIdentity
 from hw.arrays import Records
 from hw.bounded_files import MIB, FileRefused, read_npz, read_object
+from hw.messages.patient_position import position_named
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import parse_scanner
@@ -210,7 +211,8 @@ def run_data(
     path = mu_map or folder / MU_MAP_NAME
     has_mu = attenuated and (mu_map is not None or path.exists())
     grid = ImageGrid(scanner.image.shape, scanner.image.voxel_mm)
-    mu_source = partial(load_mu_map, path, unit=mu_unit) if has_mu else None
+    lay = position_named(patient_position, otherwise=config.patient_position)
+    mu_source = partial(load_mu_map, path, unit=mu_unit, position=lay) if has_mu else None
     settings = config.settings
     has_delayeds = bool(settings.delay_ps)
     return RunData(

@@ -50,6 +50,7 @@ def spect_run(
     from daq.folder.run_folder import MU_MAP_NAME, run_config, started_at
     from daq.folder.run_identity import RunIdentity
     from daq.folder.singles_log import FILE_NAME, SinglesReader
+    from hw.messages.patient_position import position_named
     from recon.core.grid import ImageGrid
     from recon.core.mu_map import frame_of_reference, load_mu_map
     from recon.spect.run import SpectRun
@@ -66,11 +67,12 @@ def spect_run(
     chosen = mu_map or folder / MU_MAP_NAME
     has_mu = attenuated and (mu_map is not None or chosen.exists())
     grid = ImageGrid(scanner.image.shape, scanner.image.voxel_mm)
+    lay = position_named(patient_position, otherwise=config.patient_position)
     return SpectRun(
         scanner=scanner,
         windows=log.windows,
         chunks=chunks_of(log),
-        mu=load_mu_map(chosen, grid, unit=mu_unit) if has_mu else None,
+        mu=load_mu_map(chosen, grid, unit=mu_unit, position=lay) if has_mu else None,
         live_share=live_share(summary, scanner.n_modules),
         end_s=end_s(summary) if is_whole(path) else 0.0,
         calibrated=bool(config.calibration),

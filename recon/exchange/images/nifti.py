@@ -2,9 +2,11 @@
 
 The scanner's frame is right-handed with z along the bore. For a patient head first and supine +z is
 superior and +y (the ceiling) anterior, so +x = y × z is the patient's right. The frame then *is*
-NIfTI's RAS. The affine is diagonal whatever the position: an image and the µ maps and regions made
-for it stay in the scanner's frame. The sidecar says how the patient lay and what the axes mean;
-DICOM files of the same image are turned (:mod:`recon.exchange.images.patient_axes`).
+NIfTI's RAS. For other positions the affine turns: it leads to RAS of the patient whoever lies how,
+with its origin at the scanner's centre, so that a viewer's letters are right. Voxels stay as they
+are, [x, y, z] of the scanner. The sidecar says how the patient lay and where the scanner's axes
+point; DICOM files of the same image have the same places
+(:mod:`recon.exchange.images.patient_axes`).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from hw.messages.patient_position import AXES, PatientPosition
+from hw.messages.patient_position import AXES, PatientPosition, axes_in_patient
 from hw.whole_file import whole_file
 from recon.core.frame_times import FrameTime, as_volumes
 from recon.core.grid import ImageGrid
@@ -37,14 +39,15 @@ def orientation_words(position: PatientPosition) -> str:
         return f"head first supine{assumed}: +x right, +y anterior, +z superior (RAS), {ORIGIN}"
     right_up = AXES[position][:2].translate(_OPPOSITE)
     axes = f"+x {right_up[0]}, +y {right_up[1]}, +z {AXES[position][2]}"
-    return f"scanner's frame, {ORIGIN}; NOT RAS: the patient lay {position}, so {axes}"
+    return f"the patient lay {position}: the scanner's {axes}; the affine leads to RAS, {ORIGIN}"
 
 
-def nifti_affine(grid: ImageGrid) -> np.ndarray:
-    """Return the 4 × 4 affine from voxel indices to RAS mm."""
-    affine = np.diag([*grid.voxel_mm, 1.0])
-    affine[:3, 3] = grid.origin_mm
-    return affine
+def nifti_affine(grid: ImageGrid, position: PatientPosition = "HFS") -> np.ndarray:
+    """Return the 4 × 4 affine from voxel indices to RAS mm of a patient in this position."""
+    turn, affine = axes_in_patient(position), np.eye(4)
+    affine[:3, :3] = turn @ np.diag(grid.voxel_mm)
+    affine[:3, 3] = turn @ grid.origin_mm
+    return affine + 0.0  # no -0
 
 
 def write_nifti(
@@ -78,10 +81,11 @@ def write_nifti(
     else:
         grid.check(image)
         volumes = np.asarray(image, dtype=np.float32)
-    nifti = nib.Nifti1Image(volumes, nifti_affine(grid))
+    affine = nifti_affine(grid, position)
+    nifti = nib.Nifti1Image(volumes, affine)
     nifti.header.set_xyzt_units("mm", "sec")
-    nifti.set_sform(nifti_affine(grid), code=1)
-    nifti.set_qform(nifti_affine(grid), code=1)
+    nifti.set_sform(affine, code=1)
+    nifti.set_qform(affine, code=1)
     if volumes.ndim == 4:
         nifti.header["pixdim"][4] = _common_duration_s(frames)
     nifti.header["descrip"] = description(metadata).encode("ascii", "replace")[:79]

@@ -9,8 +9,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from hw.messages.patient_position import PATIENT_POSITIONS, PatientPosition
 from recon.core.grid import ImageGrid
 from recon.core.mu_map import FRAME_KEY, MuMapError, frame_of_reference, hu_to_mu, load_mu_map
+from recon.exchange.images.nifti import write_nifti
 
 GRID = ImageGrid((20, 20, 20), (4.0, 4.0, 4.0))
 
@@ -29,6 +31,20 @@ def affine_of(grid: ImageGrid) -> np.ndarray:
     affine = np.diag([*grid.voxel_mm, 1.0])
     affine[:3, 3] = grid.origin_mm
     return affine
+
+
+@pytest.mark.parametrize("position", PATIENT_POSITIONS)
+def test_nifti_made_for_an_image_of_ours_lies_on_it_however_the_patient_lay(
+    tmp_path: Path, position: PatientPosition
+) -> None:
+    """A map that a program made on our image, in RAS of the patient, comes back where it was."""
+    body = ball(GRID, (8.0, -12.0, 6.0), 0.0096)
+    write_nifti(tmp_path / "pet.nii.gz", body, GRID, {"patient_position": position})
+    affine = nib.load(tmp_path / "pet.nii.gz").affine
+    path = written(tmp_path / "mu.nii.gz", body, affine)
+    assert np.allclose(load_mu_map(path, GRID, position=position), body, atol=1e-6)
+    if position not in ("unknown", "HFS"):
+        assert not np.allclose(load_mu_map(path, GRID), body, atol=1e-3)
 
 
 @pytest.mark.parametrize("flip", [False, True])

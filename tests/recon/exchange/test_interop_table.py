@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -12,10 +13,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
 
 from interop.hospital import dcmtk_worklist
 from interop.images import nifti_nibabel
-from interop.phantom import GRID, difference, image, in_patient
+from interop.phantom import GRID, POSITIONS, difference, image, in_patient
 from interop.row import MissingProgramError, program
 
-from recon.exchange.images.nifti import nifti_affine
+from hw.messages.patient_position import PatientPosition
+from recon.analysis.picture import read_picture
+from recon.exchange.images.nifti import nifti_affine, write_nifti
 
 TRUTH = image()[..., 0]
 
@@ -47,6 +50,24 @@ def test_the_measure_sees_mirrors_shifts_and_values() -> None:
     brighter[3, 4, 5] += 0.01 * TRUTH.max()
     assert difference(brighter, affine, TRUTH) == pytest.approx(0.01, rel=1e-3)
     assert difference(TRUTH, affine, TRUTH, "FFS") > 0.01
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_nifti_has_each_voxel_where_it_is_in_the_patient(
+    tmp_path: Path, position: PatientPosition
+) -> None:
+    """Against places told from the standard alone, with an image that no turn or mirror maps onto
+    itself; and measured in it, places are the scanner's again."""
+    path = tmp_path / "a.nii.gz"
+    write_nifti(path, TRUTH, GRID, {"patient_position": position})
+    found = nib.load(path)
+    assert difference(found.get_fdata(), found.affine, TRUTH, position) == 0
+    others = [one for one in POSITIONS if one != position]
+    assert min(difference(found.get_fdata(), found.affine, TRUTH, one) for one in others) > 0.01
+    assert np.allclose(found.get_sform(), found.get_qform(), atol=1e-4)
+    picture = read_picture(path)
+    assert picture.place_mm((0, 0, 0)) == pytest.approx(tuple(GRID.origin_mm))
+    assert picture.voxel_mm == pytest.approx(GRID.voxel_mm)
 
 
 def test_places_in_the_patient_are_those_of_the_standard() -> None:
