@@ -14,36 +14,27 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import zmq
 
-from daq.errors import DaqError, RunError
+from daq.errors import DaqError
 from daq.folder.run_config import RunConfig
 from daq.replay.run_recovery import open_runs
-from daq.service.arming import Arming
 from daq.service.data_sources import MOST_SOURCES, Source, Sources
+from daq.service.entrance.commands import Commands
 from daq.service.entrance.control_desk import ControlDesk
-from daq.service.entrance.control_lease import ControlLease
 from daq.service.entrance.door import Door
 from daq.service.entrance.given_paths import GivenPaths
-from daq.service.entrance.refusal import Refusal, refused
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink
 from daq.service.left_over import LeftOver
 from daq.service.life.run_parts import MIN_FREE_BYTES
-from daq.service.relays import FaultRelay, ModuleRelay
 from daq.service.run_life import RunLife
-from daq.service.run_regions import keep_regions
 from daq.service.sockets import bind_service
 from daq.service.status import compose_projections, compose_telemetry
-from daq.service.watching.alarm_desk import alarm_numbers, shelved_s
 from hw.errors import TomoshibiError
 from hw.messages.codec import encode
-from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
-from hw.messages.sort_settings import SettingsError
 from hw.messages.source import OnDisk, Resume, SendAgain, Shutdown
 from hw.messages.telemetry import JournalLine
 from hw.notices.catalogue import notice
@@ -63,13 +54,8 @@ RESUME_S = 5.0
 LOOK_S = 1.0
 AUTOMATIC_S = 0.1
 SAY_EVERY_S = 5.0
-MOST_WAITING = 256
-MOST_ANSWERS = 300
-"""Of alarms, more than there can be: each answer is kept."""
-IMAGER_ENTRIES, REFUSALS = 20, 50
-"""Of one kind that are journalled in 10 s; what is beyond is counted."""
-
-UNDER_WAY = ("armed", "running", "stopping")
+IMAGER_ENTRIES = 20
+"""That are journalled in 10 s; what is beyond is counted."""
 
 MAX_FRAMES_A_TURN, MAX_BYTES_A_TURN = 4096, 4 * 2**20
 SORT_S = 0.020
@@ -98,7 +84,7 @@ class DaqService:
         self.stray_frames = 0
         self.automatic = False
         self.say: Callable[[str], None] = lambda words: None
-        self._given = GivenPaths(endpoints, runs_root, template)
+        given = GivenPaths(endpoints, runs_root, template)
         self.left_over = LeftOver(runs_root)
         self._to_resume: dict[int, Path] | None = None
         self._resume_until_s = 0.0
@@ -111,18 +97,20 @@ class DaqService:
             sources=self.sources,
             imager=self.imager,
             events=EventStream(self._sockets.events),
-            on_end=self._answer_waiting,
+            on_end=lambda well, words: self._commands.answer_waiting(well, words),
             template=template,
             min_free_bytes=min_free_bytes,
         )
-        self._arming = Arming(self.life, self._given)
         self._desk = ControlDesk(self._sockets.control, self.life.journal, see=self._door.see)
-        self._lease = ControlLease(self.life.journal)
-        self._waiting: list[tuple[bytes, int]] = []
-        self._relays: dict[str, FaultRelay | ModuleRelay] = {
-            "fault": FaultRelay(self.sources, self.life.journal, self._desk.reply),
-            "module": ModuleRelay(self.sources, self.life.journal, self._desk.reply),
-        }
+        self._commands = Commands(
+            self._desk,
+            life=self.life,
+            sources=self.sources,
+            imager=self.imager,
+            door=self._door,
+            given=given,
+            leave=self.leave,
+        )
         self._manager = ServiceManager.of(os.environ)
         self._leave = False
         self._due: dict[str, float] = {}
@@ -131,21 +119,6 @@ class DaqService:
         self._poller = zmq.Poller()
         for socket in (self._sockets.control, self._sockets.source, self._sockets.reports):
             self._poller.register(socket, zmq.POLLIN)
-        self._commands: dict[str, Callable[[Command], dict[str, Any] | None]] = {
-            "ping": lambda command: {},
-            "arm": self._arm,
-            "start": lambda command: {"run": str(self.life.start().folder)},
-            "stop": lambda command: self.life.stop(),
-            "reset": self._reset,
-            "status": self._status,
-            "live": self._image_as,
-            "regions": self._regions,
-            "mark": self._mark,
-            "signal": lambda command: self.life.take_signal(command.args),
-            "acknowledge": self._acknowledge,
-            "shelve": self._shelve,
-            "shutdown": self._shutdown,
-        }
 
     def leave(self) -> None:
         """Make the loop close an open run quickly and return (safe in a signal handler)."""
@@ -203,7 +176,7 @@ class DaqService:
             full = self._take_data()
         except Exception as error:  # noqa: BLE001  (as below)
             self._note_defect("taking data", error)
-        self._safely("commands", self._serve_commands)
+        self._safely("commands", self._commands.serve)
         self._safely("sources", self._serve_sources)
         self._safely("the imager's reports", self._serve_imager)
         now = time.monotonic()
@@ -247,7 +220,8 @@ class DaqService:
 
     def _publish_telemetry(self) -> None:
         telemetry = compose_telemetry(self.life, self.sources, stray_frames=self.stray_frames)
-        telemetry.control, telemetry.control_asked = self._lease.holder, self._lease.asking
+        lease = self._commands.lease
+        telemetry.control, telemetry.control_asked = lease.holder, lease.asking
         self._sockets.telemetry.send(encode(telemetry), zmq.NOBLOCK)
 
     def _publish_pictures(self) -> None:
@@ -315,10 +289,6 @@ class DaqService:
             return frames, False
         return frames, True
 
-    def _serve_commands(self) -> None:
-        self._lease.look()
-        self._desk.serve(self._obey)
-
     def _serve_imager(self) -> None:
         for words in self.imager.poll(self.life.run):
             line = notice("imager.says", words=words)
@@ -344,8 +314,7 @@ class DaqService:
         for words in self.sources.take_refusals():
             line = notice("source.refused", words=words)
             self.life.journal.tell(line, kind="refused on the source plane")
-        for relay in self._relays.values():
-            relay.poll()
+        self._commands.poll_relays()
         for states in self.sources.take_states():
             self._sockets.modules.send(encode(states), zmq.NOBLOCK)
             for line in states.log:
@@ -424,103 +393,3 @@ class DaqService:
         for line in lines:
             self.life.journal.tell(line)
             self.life.explain(line)
-
-    # --- commands -----------------------------------------------------------------------------
-
-    def _obey(self, identity: bytes, command: Command) -> Reply:
-        if shut := self._door.admit(identity, command):
-            return Reply(id=command.id, status="failed", reason=shut)
-        try:
-            if command.name == "control":
-                share = self._lease.act(self._door.key_of(identity), command)
-                return Reply(id=command.id, status="done", result=share)
-            if why := self._lease.why_not(self._door.key_of(identity), command):
-                raise Refusal(why)
-            if command.name in self._relays:
-                self._relays[command.name].order(identity, command)
-                return Reply(id=command.id, status="accepted")
-            result = self._commands[command.name](command)
-        except (DaqError, SettingsError, ValueError) as error:
-            line = notice("command.refused", command=command.name, why=error)
-            self.life.journal.tell(line, kind="command refused", burst=REFUSALS)
-            return refused(command.id, error)
-        except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
-            line = notice("defect", where=f"internal error in {command.name}", error=repr(error))
-            self.life.journal.tell(line, kind=f"internal error in {command.name}")
-            words = line.text
-            return Reply(id=command.id, status="failed", reason=words)
-        if result is None and len(self._waiting) >= MOST_WAITING:
-            words = f"{MOST_WAITING} commands wait for the end of the run already"
-            return Reply(id=command.id, status="failed", reason=words)
-        if result is None:
-            self._waiting.append((identity, command.id))
-            return Reply(id=command.id, status="accepted")
-        return Reply(id=command.id, status="done", result=result)
-
-    def _answer_waiting(self, well: bool, words: str) -> None:
-        for identity, number in self._waiting:
-            if well:
-                self._desk.reply(identity, Reply(id=number, status="done", result={"run": words}))
-            else:
-                self._desk.reply(identity, Reply(id=number, status="failed", reason=words))
-        self._waiting.clear()
-
-    def _arm(self, command: Command) -> dict[str, Any]:
-        run = self._arming.arm(command.args)
-        return {"run": str(run.folder), "name": run.name}
-
-    def _reset(self, command: Command) -> dict[str, Any]:
-        self.life.reset()
-        return {}
-
-    def _status(self, command: Command) -> dict[str, Any]:
-        life = self.life
-        return {
-            "state": life.state,
-            "reason": life.reason,
-            "run": str(life.run.folder) if life.run else "",
-            "sources": [source.hello.kind for source in self.sources.present],
-            "not_ready": self.sources.not_ready(),
-            "labels": self.sources.labels,
-            "remarks": self.sources.remarks,
-            "imager": self.imager.present,
-            "imager_run": self.imager.run,
-        }
-
-    def _image_as(self, command: Command) -> dict[str, Any]:
-        self._given.check_activity(str(command.args.get("activity", "")))
-        result: dict[str, Any] = msgspec.to_builtins(self.life.image_as(command.args))
-        return result
-
-    def _regions(self, command: Command) -> dict[str, Any]:
-        run = self.life.run
-        if run is None:
-            raise Refusal(notice("refused.no_run"))
-        return {"regions": keep_regions(run.folder, command.args)}
-
-    def _mark(self, command: Command) -> dict[str, Any]:
-        result: dict[str, Any] = msgspec.to_builtins(self.life.mark(command.args.get("text")))
-        return result
-
-    def _acknowledge(self, command: Command) -> dict[str, Any]:
-        who = command.client or "a client"
-        answered = self.life.alarms.acknowledge(alarm_numbers(command.args), who)
-        for alarm in answered:
-            line = notice("alarm.acknowledged", who=who, alarm=alarm.text, of=alarm.id)
-            self.life.journal.tell(line, kind="acknowledged", burst=MOST_ANSWERS)
-        return {"acknowledged": [alarm.number for alarm in answered]}
-
-    def _shelve(self, command: Command) -> dict[str, Any]:
-        seconds = shelved_s(command.args)
-        aside = self.life.alarms.shelve(alarm_numbers(command.args), seconds)
-        who = command.client or "a client"
-        for alarm in aside:
-            line = notice("alarm.aside", who=who, alarm=alarm.text, seconds=f"{seconds:.0f}")
-            self.life.journal.tell(line, kind="shelved", burst=MOST_ANSWERS)
-        return {"shelved": [alarm.number for alarm in aside]}
-
-    def _shutdown(self, command: Command) -> dict[str, Any]:
-        if command.args.get("unless_run") and self.life.state in UNDER_WAY:
-            raise RunError(f"a run is {self.life.state}, and whoever asks would not end one")
-        self.leave()
-        return {}
