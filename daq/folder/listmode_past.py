@@ -85,10 +85,11 @@ class ListmodePast:
 
     def _part(self, span: _Span) -> PastPart:
         found: dict[BlockKind, list[Records]] = {kind: [] for kind in self._limits}
-        left = {
-            BlockKind.PROMPTS: self._limits[BlockKind.PROMPTS] - span.prompts_before,
-            BlockKind.DELAYEDS: self._limits[BlockKind.DELAYEDS] - span.delayeds_before,
+        before = {
+            BlockKind.PROMPTS: span.prompts_before,
+            BlockKind.DELAYEDS: span.delayeds_before,
         }
+        left = {kind: max(0, limit - before[kind]) for kind, limit in self._limits.items()}
         for block in self._blocks.at(span.first, span.blocks):
             if block.kind in found:
                 records = records_of(block, self._blocks.path)[: left[block.kind]]

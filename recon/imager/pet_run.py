@@ -31,6 +31,7 @@ from recon.live.imager import LiveImager
 from recon.live.late_join import LateJoin
 from recon.live.lines import CrystalLines
 from recon.live.past_events import PastEvents
+from recon.live.run_list import RunList
 from recon.live.spool import EventSpool
 
 CORRECTIONS_WAIT_S, FINISH_S = 240.0, 90.0
@@ -208,6 +209,7 @@ class PetLiveRun(LiveRun):
             self._imager,
             within_s=FINISH_S,
             choice=final_choice(self._imager, self.corrections, stopped=stopped),
+            listed=self._listed(),
             stopped=stopped,
             progress=self._finishing_at,
         )
@@ -224,6 +226,14 @@ class PetLiveRun(LiveRun):
             self._time_of(image),
             image.grid,
         )
+
+    def _listed(self) -> RunList | None:
+        """Return the run's list, if the image is of the whole run and has not used all of it."""
+        imager, sent = self._imager, self._ledger.total
+        whole = imager.books.window.kind == "grow" and imager.prompts_in_window == sent
+        if not whole or imager.intake.used >= sent or not self.begin.folder:
+            return None
+        return RunList(Path(self.begin.folder), self.begin.run, prompts=sent)
 
     def _time_of(self, image: LiveImage) -> FrameTime:
         """Return when the events of the last image were measured, and its factor for decay; of a

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from recon.core.events import EventList
-from recon.core.grid import Image, ImageGrid
+from recon.core.grid import Image, ImageGrid, ReconError
 from recon.core.noise_parts import PARTS
 from recon.em.event_store import MEMORY_LIMIT_BYTES, EventStore, EventStoreError
 from recon.em.list_mode_osem import osem
@@ -29,6 +29,7 @@ from recon.live.estimates import FinalEstimate
 from recon.live.final_resolution import FinalResolution
 from recon.live.image import LiveImage
 from recon.live.imager import LiveImager
+from recon.live.run_list import RunList
 
 THREADS_GAIN = 0.8
 """Speed of each of several threads, relative to a single one."""
@@ -120,11 +121,11 @@ class FinalChoice:
 class _Plan:
     """How the last image is made, with its stop and progress callbacks.
 
-    fitting : iterations that time allows, by the speed in the run
+    within_s : time there was for it at first
     """
 
     choice: FinalChoice
-    fitting: int
+    within_s: float
     threads: int
     stopped: Callable[[], bool]
     too_late: Callable[[], bool]
@@ -140,6 +141,7 @@ def finish(
     *,
     within_s: float,
     choice: FinalChoice | None = None,
+    listed: RunList | None = None,
     threads: int = 0,
     stopped: Callable[[], bool] = lambda: False,
     progress: Callable[[float], None] = lambda share: None,
@@ -151,6 +153,7 @@ def finish(
     imager : of the run that has ended; its image is replaced
     within_s : time that this may take, s
     choice : how the image is made anew
+    listed : all events of the run, some of which were left out while they came
     threads : 0 for the number of cores, at most ``MOST_THREADS``
     stopped : polled about every tenth of a second; True keeps the current image
     progress : called with the share (0..1) of the work that is done
@@ -163,8 +166,9 @@ def finish(
         return imager.clock() >= deadline or stopped()
 
     imager.use_the_rest(stopped)
-    fitting = min(choice.iterations, _fitting(imager, within_s, threads))
-    plan = _Plan(choice, fitting, threads, stopped, too_late, progress)
+    plan = _Plan(choice, within_s, threads, stopped, too_late, progress)
+    if listed is not None:
+        _use_list(imager, listed, plan)
     estimate = imager.estimate_of_all
     live = estimate.use_projector(estimate.new_projector(threads))
     try:
@@ -172,31 +176,48 @@ def finish(
     finally:
         estimate.use_projector(live).close()
     if not anew:
+        imager.memory.listed = None
         return replace(imager.shown(), how=how)
+    if imager.memory.listed is not None:
+        imager.has_used_all()
     shown = imager.shown(fwhm_mm=choice.fwhm_mm)
     return replace(shown, how=how, resolution=choice.resolution, chosen=choice.about)
 
 
-def _fitting(imager: LiveImager[Any], within_s: float, threads: int) -> int:
-    """Return how many iterations over all held events fit."""
+def _fitting(imager: LiveImager[Any], plan: _Plan) -> int:
+    """Return how many iterations over all held events fit, by the speed in the run."""
     speed, held = imager.estimate_of_all.speed, max(imager.memory.held, 1)
-    left_s = within_s - PREPARATION_PASSES * held / speed
-    return int(left_s * speed * THREADS_GAIN * threads / held)
+    left_s = plan.within_s - PREPARATION_PASSES * held / speed
+    fitting = int(left_s * speed * THREADS_GAIN * plan.threads / held)
+    return min(plan.choice.iterations, fitting)
+
+
+def _use_list(imager: LiveImager[Any], listed: RunList, plan: _Plan) -> None:
+    """Have all events in place of those held, if there is time for as many iterations."""
+    memory = imager.memory
+    of_held = _fitting(imager, plan) if memory.complete else 0
+    memory.listed = listed
+    if _fitting(imager, plan) < max(of_held, LEAST_ITERATIONS):
+        memory.listed = None
 
 
 def _best(imager: LiveImager[Any], plan: _Plan) -> tuple[str, bool]:
     """Make the best possible image; return how, in words, and whether it is made anew."""
     if not imager.memory.complete:
         why = "not all events are held"
-    elif plan.fitting < LEAST_ITERATIONS:
+    elif _fitting(imager, plan) < LEAST_ITERATIONS:
         why = f"{plan.choice.algorithm} would take too long"
     else:
         try:
             return _start_over(imager, plan), True
         except _Stopped:
             return STOPPED, False
-        except (EventStoreError, OSError) as error:
+        except (EventStoreError, OSError, ReconError) as error:
             why = str(error)
+            if imager.memory.listed is not None:
+                imager.memory.listed = None
+                how, anew = _best(imager, plan)
+                return f"{how} (not of the run's list: {why})", anew
     _refine(imager, plan)
     return f"live image refined with OSEM passes ({why})", False
 

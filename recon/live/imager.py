@@ -272,6 +272,11 @@ class LiveImager(Generic[Lines]):
         self._rescale()
         self._maximise()
 
+    def has_used_all(self) -> None:
+        """Record that the image has all prompts seen, those left out or lost on the way too."""
+        self.intake.take_past(self.intake.seen - self.intake.used, 0)
+        self.books.use_all()
+
     def use_the_rest(self, stopped: Callable[[], bool]) -> None:
         """Use every pending event, and update all kept lines to the present corrections."""
         while self.intake.count and not stopped():

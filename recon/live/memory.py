@@ -17,6 +17,7 @@ from hw.messages.live_settings import TimeWindow
 from recon.core.events import EventList
 from recon.live.event_buffer import Columns, EventBuffer
 from recon.live.lines import LiveLines
+from recon.live.run_list import RunList
 from recon.live.spool import EventSpool
 from recon.live.time_window import Update, WindowBooks
 
@@ -50,12 +51,14 @@ class EventMemory:
 
     weight : the sum of their weights, which compensate for lost and omitted events
     spool : holds events of the window that have left the ring, or None
+    listed : all events of the window, in place of what ring and spool hold, or None
     """
 
     def __init__(self, capacity: int, lines: LiveLines) -> None:
         self.buffer = EventBuffer(capacity, lines.empty)
         self._lines = lines
         self.spool: EventSpool | None = None
+        self.listed: RunList | None = None
         self.begin(TimeWindow(), half_life_s=0.0)
 
     def begin(
@@ -63,7 +66,7 @@ class EventMemory:
     ) -> None:
         """Forget everything and open the books of this window."""
         self.forget_spooled()
-        self.spool = spool
+        self.spool, self.listed = spool, None
         self.books = WindowBooks(window, half_life_s=half_life_s)
         self.buffer.clear()
         self.weight = 0.0
@@ -129,19 +132,23 @@ class EventMemory:
 
     @property
     def held(self) -> int:
-        """Number of events of the window, in the ring and spooled."""
-        return len(self.buffer) + self._spooled
+        """Number of events of the window, in the ring and spooled, or listed."""
+        return len(self.buffer) + self._spooled if self.listed is None else len(self.listed)
 
     @property
     def complete(self) -> bool:
-        """Whether no event of the window has left both ring and spool."""
-        return self._left == self._spooled
+        """Whether no event of the window has left both ring and spool, or all are listed."""
+        return self.listed is not None or self._left == self._spooled
 
     def parts(self, events: int) -> Iterator[EventList]:
         """Yield all events of the window in chunks, with the present corrections.
 
-        Raises OSError if spooled ones cannot be read.
+        Raises OSError if spooled ones cannot be read, ReconError if listed ones cannot.
         """
+        if self.listed is not None:
+            for some in self.listed.parts(events):
+                yield self._lines.taken_in(some, np.ones(len(some), np.float32))[1]
+            return
         for records, weight in self.spool.parts(events) if self.spool is not None else ():
             yield self._lines.taken_in(records, weight)[1]
         n = len(self.buffer)

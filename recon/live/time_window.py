@@ -258,6 +258,11 @@ class WindowBooks:
         """Share of :attr:`seen` that was used."""
         return self._used / max(self.seen, 1.0)
 
+    def use_all(self) -> None:
+        """Record that all prompts of the window are used, those left out before, too."""
+        for one in self.updates:
+            one.used = round(one.weight)
+
     @property
     def each_worth(self) -> float:
         """What a prompt of the window is worth for the noise: events used over events that came."""

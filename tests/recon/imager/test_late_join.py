@@ -21,7 +21,9 @@ from oracles.reconstruction import simulated_records
 from recon.core.scanner_tables import ReconSystem
 from recon.em.sensitivity import geometric_sensitivity
 from recon.imager import pet_run
+from recon.imager.final_choice import final_choice
 from recon.imager.pet_run import PetLiveRun
+from recon.live.final_image import THREADS_GAIN, threads_here
 from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
 
@@ -268,3 +270,67 @@ def test_another_runs_list_is_not_taken(
     assert final.fraction_used == pytest.approx((BATCHES - JOINED) / BATCHES)
     assert "from 1.1 s on: the imager was not there before" in final.note
     assert f"{100 * (BATCHES - JOINED) / BATCHES:.1f} % of the events" in final.note
+
+
+LOST = slice(JOINED, JOINED + 8)
+"""Batches that the daq wrote to its list, and that never came."""
+
+
+def with_a_gap(play: Play) -> ImageMessage:
+    """Return the image before the end of a run some of whose batches were lost."""
+    play.play(0, LOST.start, sent=True)
+    play.play(LOST.start, LOST.stop, sent=False)
+    image = play.play(LOST.stop, BATCHES, sent=True)
+    assert image is not None
+    return image
+
+
+def test_the_final_image_has_what_the_stream_lacked(
+    tmp_path: Path, streams: tuple[Records, Records], sensitivity: np.ndarray
+) -> None:
+    always = Play(tmp_path / "always", streams, sensitivity)
+    always.play(0, BATCHES, sent=True)
+    some = Play(tmp_path / "some", streams, sensitivity)
+    image = with_a_gap(some)
+    assert image.fraction_used == pytest.approx(0.8)
+    assert image.prompts_in_window == BATCHES * BATCH
+    final, expected = some.end(), always.end()
+    assert "BSREM of all events" in final.note and final.fraction_used == 1.0
+    assert final.prompts_used == expected.prompts_used == BATCHES * BATCH
+    top = float(expected.array().max())
+    # the same events, other subsets; randoms of the delayeds that came, made up for
+    assert final.array() == pytest.approx(expected.array(), rel=0.1, abs=0.02 * top)
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone", "another run's"])
+def test_where_the_list_cannot_be_read_it_has_what_came_and_says_so(
+    tmp_path: Path, streams: tuple[Records, Records], sensitivity: np.ndarray, harm: str
+) -> None:
+    some = Play(tmp_path / "some", streams, sensitivity)
+    with_a_gap(some)
+    path = tmp_path / "some" / FILE_NAME
+    if harm == "cut":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    else:
+        path.unlink()
+    if harm == "another run's":
+        ListmodeWriter(path, {"run": "two"})
+    final = some.end()
+    assert "BSREM of 80.0 % of the events" in final.note and "not of the run's list" in final.note
+    assert final.fraction_used == pytest.approx(0.8)
+
+
+def test_where_time_does_not_suffice_for_all_it_has_what_came(
+    tmp_path: Path,
+    streams: tuple[Records, Records],
+    sensitivity: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    some = Play(tmp_path / "some", streams, sensitivity)
+    with_a_gap(some)
+    speed = some.imager.estimate_of_all.speed
+    iterations = final_choice(some.imager, some.run.corrections).iterations
+    # just enough for the iterations over what is held
+    needed = (1.0 + (iterations + 0.1) / (THREADS_GAIN * threads_here())) / speed
+    monkeypatch.setattr(pet_run, "FINISH_S", 0.8 * BATCHES * BATCH * needed)
+    assert "BSREM of 80.0 % of the events" in some.end().note
