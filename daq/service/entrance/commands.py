@@ -34,8 +34,20 @@ UNDER_WAY = ("armed", "running", "stopping")
 
 
 class Commands:
-    """Serves the control socket. Who may ask is judged by ``door`` and ``lease``; what a stop asks
-    for is answered when the run has ended, by :meth:`answer_waiting`. ``leave`` ends the service.
+    """Serves the control socket; what a stop asks for is answered when the run has ended, by
+    :meth:`answer_waiting`.
+
+    Parameters
+    ----------
+    desk : receives commands and sends replies
+    life, sources, imager : what commands act on and tell of
+    door : who may give which command
+    given : paths that clients may name
+    leave : ends the service
+
+    Attributes
+    ----------
+    lease : who holds control
     """
 
     def __init__(
