@@ -15,13 +15,14 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 from daq.client.register import running_systems
 from gui.image.image_file import StoredImage
 from gui.kit import theme
-from gui.kit.panels import Panel
+from gui.kit.panels import ElidedLabel, Panel
 from gui.kit.words import mark, tr
 from gui.link.daq_view import Link
 from gui.stored.compare_window import CompareWindow
 from gui.stored.job import Job
 from gui.stored.run_desk import RunDesk
 from gui.stored.run_list import MOST_PICTURES, RunList, picture_of
+from gui.stored.sent_words import sent_words
 from gui.stored.stored_image import StoredImagePanel
 from hw.errors import TomoshibiError
 
@@ -38,6 +39,7 @@ class RunsPage(QtWidgets.QWidget):
         super().__init__()
         self._address, self._telemetry_folder = address, ""
         self._runs: list[dict[str, Any]] = []
+        self._sent: dict[str, Any] = {}
         self._state = self._troubles = ""
         self._wrong, self._outdated = 0, False
         self._held: tuple[str, StoredImage] | None = None
@@ -45,6 +47,8 @@ class RunsPage(QtWidgets.QWidget):
         self.lister, self.painter = Job(self), Job(self)
         self.table, self.image = RunList(), StoredImagePanel()
         self.desk = RunDesk(lambda: self.root, lambda: self.image.path)
+        self.sent = ElidedLabel(size_px=theme.BASE_PX)
+        self.sent.hide()
         self.search = QtWidgets.QLineEdit()
         self.search.setPlaceholderText(tr(SEARCH_WORDS))
         self.search.setAccessibleName(tr(SEARCH_WORDS))
@@ -67,6 +71,7 @@ class RunsPage(QtWidgets.QWidget):
         self.count = panel.note
         panel.body.addWidget(self.search)
         panel.body.addWidget(self.table, 1)
+        panel.body.addWidget(self.sent)
         panel.body.addWidget(self.desk)
         return panel
 
@@ -112,7 +117,8 @@ class RunsPage(QtWidgets.QWidget):
         self.list_anew()
 
     def _take_list(self, found: Any) -> None:
-        self._runs = found.get("runs", [])
+        self._runs, self._sent = found.get("runs", []), found.get("sent", {})
+        self._tell_sent()
         self._tell_troubles(found.get("damaged", {}), found.get("need_recovery", []))
         self._filter()
         newest = str(MOST_PICTURES)
@@ -152,6 +158,15 @@ class RunsPage(QtWidgets.QWidget):
     def _look_at(self, name: str) -> None:
         self.image.offer(self.root / name if name else None)
         self.desk.choose(name)
+        self._tell_sent()
+
+    def _tell_sent(self) -> None:
+        """Show what of the selected run went to an archive."""
+        told = self._sent.get(self.table.name)
+        self.sent.setVisible(bool(told))
+        if told:
+            words, good = sent_words(told)
+            self.sent.show_text(words, theme.DIM if good else theme.WARNING)
 
     def _after_work(self) -> None:
         """Show what a command may have made."""

@@ -145,6 +145,7 @@ def _sizes_wrong(folder: Path) -> list[str]:
 def _list(options: argparse.Namespace) -> int:
     from daq.folder.listing.catalogue import Catalogue, is_found
     from daq.folder.listing.manifest import has_manifest
+    from daq.folder.listing.sent_objects import sent_objects
     from daq.replay.run_recovery import unfinished
 
     rows = [row for row in Catalogue(options.runs).rows() if is_found(asdict(row), options.search)]
@@ -167,6 +168,7 @@ def _list(options: argparse.Namespace) -> int:
     text = "\n".join(lines) if rows else none
     result: dict[str, Any] = {
         "runs": [asdict(row) for row in rows],
+        "sent": sent_objects(options.runs),
         "need_recovery": unfinished_runs,
         "damaged": damaged,
         "no_manifest": unknown,
