@@ -23,9 +23,11 @@ from daq.folder.protocols.planned_config import planned, unplanned
 from daq.folder.protocols.shelf import Shelf
 from daq.folder.run_config import RunConfig, config_from_args
 from daq.service.entrance.given_paths import GivenPaths
+from daq.service.entrance.refusal import Refusal
 from daq.service.run import Run
 from daq.service.run_life import RunLife
 from hw.messages.scan_protocol import ScanProtocol
+from hw.notices.catalogue import notice
 from hw.scanner.protocol_text import ProtocolError, protocol_of
 
 
@@ -64,7 +66,7 @@ class Arming:
         if args:
             raise RunError(f"arm: again repeats the last run as it was; leave {min(args)} out")
         if run is None or template is None:
-            raise RunError("arm: there is no run to take again: arm one")
+            raise Refusal(notice("refused.nothing_again"))
         position = run.config.patient_position
         config = msgspec.structs.replace(template, patient_position=position)
         return self._armed(config, read_identity(run.folder), read_study(run.folder))
@@ -78,7 +80,7 @@ class Arming:
     def _planned(self, wanted: Any) -> RunConfig:
         template, plain = self._life.template, self._life.plain
         if template is None:
-            raise RunError("arm: a protocol needs a scanner: arm a whole configuration first")
+            raise Refusal(notice("refused.no_scanner"))
         if wanted is not None:
             return planned(template, _protocol(wanted))
         is_the_scanners = plain is not None and plain.scanner_toml == template.scanner_toml

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from daq.errors import RunError, StorageError
+from daq.errors import StorageError
 from daq.folder.identity.identity_file import Identity, read_identity, write_identity
 from daq.folder.identity.study_file import Study, read_study, write_study
 from daq.folder.journal import Journal
 from daq.folder.run_config import RunConfig
 from daq.service.data_sources import Sources
+from daq.service.entrance.refusal import Refusal
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink
 from daq.service.own_calibration import calibrated
@@ -32,10 +33,7 @@ def of_its_tracer(config: RunConfig, study: Study | None) -> RunConfig:
         return config
     planned = str(config.labels.get("nuclide") or "")
     if planned and nuclide.name not in planned:  # which may be a mixture
-        raise RunError(
-            f"arm: the tracer is {study.tracer!r}, the run is planned for {planned}: change the "
-            "tracer in the study, or take a protocol of its nuclide"
-        )
+        raise Refusal(notice("refused.tracer", tracer=study.tracer, planned=planned))
     labels = config.labels | {"nuclide": planned or nuclide.name}
     return msgspec.structs.replace(config, labels=labels)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from gui.kit.bounds import bound_in_words
 from gui.kit.wording import MINUS
 from gui.kit.words import mark, tr
 from hw.messages.sort_settings import EnergyWindow, SettingsError, SortSettings
@@ -144,7 +145,7 @@ def _check_alone(reading: FormReading, name: str, number: Number, value: float) 
     try:
         msgspec.convert({name: value}, _ALONE[name])
     except msgspec.ValidationError as error:
-        reading.faults[name] = _bound_in_words(str(error), number)
+        reading.faults[name] = bound_in_words(str(error), number.unit, per_unit=number.per_unit)
 
 
 def _alone(name: str) -> type[msgspec.Struct]:
@@ -154,22 +155,6 @@ def _alone(name: str) -> type[msgspec.Struct]:
 
 
 _ALONE = {name: _alone(name) for name in NUMBERS}
-
-
-def _bound_in_words(complaint: str, number: Number) -> str:
-    """Turn msgspec's ``Expected `int` <= 16`` into words, with the bound in the field's unit."""
-    found = re.search(r"(<=|>=|<|>) (-?[\d.]+(?:e[+-]?\d+)?)", complaint)
-    if found is None:
-        return complaint.partition(" - at")[0]
-    words = {"<=": tr("at most"), ">=": tr("at least"), "<": tr("below"), ">": tr("above")}[
-        found[1]
-    ]
-    return tr(
-        "must be {words} {value:g} {unit}",
-        words=words,
-        value=float(found[2]) / number.per_unit,
-        unit=number.unit,
-    ).rstrip()
 
 
 def _check_sectors(reading: FormReading, sectors: int) -> None:

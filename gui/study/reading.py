@@ -15,6 +15,8 @@ from typing import Any
 from daq.errors import RunError
 from daq.folder.identity.identity_file import identity_of
 from daq.folder.identity.study_file import Study, study_of
+from gui.kit.bounds import bound_in_words
+from gui.kit.told import told
 from gui.kit.words import mark, tr
 from hw.messages.patient_position import UNKNOWN
 from hw.physics.nuclides import nuclide_in
@@ -146,7 +148,8 @@ def _check(reading: StudyReading, study: dict[str, Any]) -> None:
         try:
             study_of({name: value})
         except RunError as error:
-            why = str(error).removeprefix("study: ").partition(" - at")[0].partition(" (there")[0]
+            unit = FIELDS[name].unit
+            why = bound_in_words(str(error).removeprefix("study: "), tr(unit) if unit else "")
             reading.faults[name] = f"{value:g}: {why}" if name in NUMBERS else why
 
 
@@ -157,14 +160,16 @@ def _take_identity(reading: StudyReading, texts: dict[str, str]) -> None:
     try:
         identity_of(identity)
     except RunError:
-        reading.faults["patient_id"] = tr("at most 256 letters")
+        reading.faults["patient_id"] = tr("at most {most} letters", most="256")
     reading.args["identity"] = identity
 
 
 def _judge(reading: StudyReading, study: Study, now: dt.datetime) -> None:
     nuclide = nuclide_in(study.tracer)
     half_life_s = None if nuclide is None else nuclide.half_life_s
-    reading.doubts = study.doubts(now, half_life_s)
+    reading.doubts = [
+        told(line.id, line.values, line.text) for line in study.doubts(now, half_life_s)
+    ]
     since_s = study.injected_s(now)
     if half_life_s is None or since_s is None or study.injected_MBq is None:
         return

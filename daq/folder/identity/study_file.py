@@ -19,6 +19,7 @@ from daq.folder.identity.identity_file import refuse_identity_in
 from daq.folder.identity.private_file import write_private
 from daq.folder.journal import Journal
 from hw.bounded_files import FileRefused, read_object
+from hw.messages.telemetry import JournalLine
 from hw.notices.catalogue import notice
 from hw.physics.suv import suv_per_Bq_per_mL
 
@@ -97,33 +98,37 @@ class Study(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
         injected = _moment(self.injected_at)
         return None if injected is None else (injected - started).total_seconds()
 
-    def doubts(self, started: dt.datetime, half_life_s: float | None) -> list[str]:
-        """Return in words what is probably wrong; nothing of it is refused."""
+    def doubts(self, started: dt.datetime, half_life_s: float | None) -> list[JournalLine]:
+        """Return what is probably wrong; nothing of it is refused."""
         return [*self._doubts_of_body(), *self._doubts_of_activity(started, half_life_s)]
 
-    def _doubts_of_body(self) -> list[str]:
+    def _doubts_of_body(self) -> list[JournalLine]:
         if self.weight_kg is None or self.height_cm is None or self.height_cm < 50:
             return []  # animals and the newborn have no usual index
         index = self.weight_kg / (self.height_cm / 100) ** 2
         least, most = USUAL_BMI
-        words = f"{self.weight_kg:g} kg at {self.height_cm:g} cm"
-        return [] if least <= index <= most else [f"{words}: is one of them wrong?"]
+        if least <= index <= most:
+            return []
+        told = {"weight_kg": f"{self.weight_kg:g}", "height_cm": f"{self.height_cm:g}"}
+        return [notice("doubt.body", **told)]
 
-    def _doubts_of_activity(self, started: dt.datetime, half_life_s: float | None) -> list[str]:
+    def _doubts_of_activity(
+        self, started: dt.datetime, half_life_s: float | None
+    ) -> list[JournalLine]:
         found = []
         if (self.injected_MBq or 0.0) > MOST_USUAL_MBQ:
-            found.append(f"injected: {self.injected_MBq:g} MBq: is it kBq?")
+            found.append(notice("doubt.injected", injected_MBq=f"{self.injected_MBq:g}"))
         if self.injected_MBq is not None and not self.injected_at:
-            found.append("injected_at is missing: without it there is no SUV")
+            found.append(notice("doubt.no_time"))
         since_s = self.injected_s(started)
         if since_s is not None and since_s < -3600 * LONGEST_UPTAKE_H:
-            found.append(f"injected {-since_s / 3600:.0f} h before the run: is the date right?")
+            found.append(notice("doubt.long_ago", before_h=f"{-since_s / 3600:.0f}"))
         if since_s is not None and since_s > 60:
-            found.append(f"injected {since_s:.0f} s after the run's start: is the time right?")
+            found.append(notice("doubt.later", after_s=f"{since_s:.0f}"))
         if self.residual_MBq and self._residual_after_s() is None:
-            found.append("the residual needs injected_at and residual_at: it is not taken off")
+            found.append(notice("doubt.residual_times"))
         if half_life_s is not None and (self.net_injected_Bq(half_life_s) or 1.0) <= 0:
-            found.append("the residual is more than what was injected")
+            found.append(notice("doubt.residual"))
         return found
 
 

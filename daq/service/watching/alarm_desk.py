@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from daq.errors import RunError
+from daq.service.entrance.refusal import Refusal
 from hw.messages.telemetry import Alarm, JournalEntry, JournalLine
-from hw.notices.catalogue import PRIORITIES, Notice, catalogue
+from hw.notices.catalogue import PRIORITIES, Notice, catalogue, notice
 
 MOST_SHOWN = 32
 MOST_KEPT = 256
@@ -162,7 +163,7 @@ class AlarmDesk:
         by_number = {kept.alarm.number: kept for kept in self._kept.values()}
         gone = [str(number) for number in numbers if number not in by_number]
         if gone:
-            raise RunError(f"no alarm has the number {', '.join(gone)}: it may be over")
+            raise Refusal(notice("refused.no_alarm", numbers=", ".join(gone)))
         return [by_number[number] for number in numbers] if numbers else list(by_number.values())
 
     def _forget_answered(self) -> None:

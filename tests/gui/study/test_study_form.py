@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from daq.folder.identity.study_file import Study, study_of
 from gui.app.window import ConsoleWindow
+from gui.kit.words import speak
 from gui.study.reading import FIELDS, read_study_form
 from gui.study.study_page import GONE, NOTHING, SET
 from hw.messages.endpoints import Endpoints
@@ -50,11 +52,11 @@ def test_what_is_left_now_is_told() -> None:
     [
         ("weight_kg", "seventy", "“seventy” is not a number"),
         ("weight_kg", "nan", "is not a number"),
-        ("weight_kg", "-3", "-3: Expected"),
-        ("height_cm", "1720", "1720: Expected"),
+        ("weight_kg", "-3", "-3: must be at least 0.005 kg"),
+        ("height_cm", "1720", "1720: must be at most 260 cm"),
         ("injected_at", "25:70", "is no time: write 9:30"),
         ("injected_at", "yesterday", "is no time"),
-        ("operator", "x" * 300, "Expected `str` of length <= 256"),
+        ("operator", "x" * 300, "at most 256 letters"),
     ],
 )
 def test_a_mistake_is_told_at_its_field(field: str, text: str, words: str) -> None:
@@ -68,6 +70,19 @@ def test_what_is_hardly_right_is_told_and_not_refused() -> None:
     reading = read_study_form(GOOD | {"weight_kg": "705"} | {"weight_kg": "7"}, NOW)
     assert reading.faults == {}
     assert "7 kg at 172 cm" in reading.doubts[0]
+
+
+def test_what_is_told_at_the_form_is_told_in_japanese() -> None:
+    speak("ja")
+    try:
+        doubtful = read_study_form(GOOD | {"weight_kg": "7", "injected_MBq": "90000"}, NOW)
+        wrong = read_study_form(GOOD | {"height_cm": "1720", "operator": "x" * 300}, NOW)
+    finally:
+        speak("en")
+    said = [*doubtful.doubts, *wrong.faults.values()]
+    assert len(said) >= 3
+    for words in said:
+        assert not set(re.findall("[A-Za-z]{2,}", words)) - {"kg", "cm", "MBq", "kBq"}, words
 
 
 def test_a_time_without_a_date_that_lies_ahead_is_yesterdays() -> None:

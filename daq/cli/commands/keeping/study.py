@@ -84,5 +84,5 @@ def _judged(folder: Path, study: Study) -> tuple[list[str], float | None]:
     nuclide, _ = nuclide_of(run_config(folder).labels)
     half_life_s = None if nuclide is None else nuclide.half_life_s
     started = started_at(folder)
-    doubts = [] if started is None else study.doubts(started, half_life_s)
+    doubts = [] if started is None else [line.text for line in study.doubts(started, half_life_s)]
     return doubts, None if half_life_s is None else study.net_injected_Bq(half_life_s)

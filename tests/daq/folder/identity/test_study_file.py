@@ -53,7 +53,7 @@ def test_the_residual_is_decayed_back_to_the_injection() -> None:
 def test_a_residual_without_times_is_not_taken_off_and_told() -> None:
     study = Study(injected_MBq=100.0, injected_at=AT_9, residual_MBq=5.0)
     assert study.net_injected_Bq(HALF_LIFE_S) == 100e6
-    assert "not taken off" in "; ".join(study.doubts(START, HALF_LIFE_S))
+    assert "not taken off" in "; ".join(one.text for one in study.doubts(START, HALF_LIFE_S))
 
 
 @pytest.mark.parametrize(("changes", "words"), [
@@ -66,7 +66,7 @@ def test_a_residual_without_times_is_not_taken_off_and_told() -> None:
 ])  # fmt: skip
 def test_what_is_hardly_right_is_told_and_not_refused(changes: dict[str, Any], words: str) -> None:
     (doubt,) = study_of(WHOLE | changes).doubts(START, HALF_LIFE_S)
-    assert words in doubt
+    assert words in doubt.text and doubt.id.startswith("doubt.")
 
 
 def test_a_mouse_has_no_usual_index() -> None:
