@@ -20,8 +20,10 @@ from daq.importers.coincidence_run import write_coincidence_run
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from hw.wire.block_layout import BlockKind
+from recon import open_run
 from rigs.exchange_data import made_records
 from rigs.runs.spect_run_folder import write_spect_run
+from rigs.runs.stored_run import store_run
 
 BENCH = load_scanner("bench2")
 PACKAGES = {"parquet": "pyarrow", "hdf5": "h5py", "root": "uproot"}
@@ -38,13 +40,21 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs / "made"
 
 
+@pytest.fixture(scope="module")
+def measured_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a raw log."""
+    config = RunConfig(scanner_toml=scanner_to_toml_text("bench2"), name="sent",
+                       settings=default_settings(BENCH))  # fmt: skip
+    return store_run(config, tmp_path_factory.mktemp("sent"))
+
+
 def exported(
-    folder: Path, kind: str, path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, kind: str, path: Path, capsys: pytest.CaptureFixture[str], *more: str
 ) -> dict[str, Any]:
     pytest.importorskip(
         PACKAGES[kind], reason=f"{PACKAGES[kind]} is missing: ./tomoshibi setup lab"
     )
-    asked = ["export", str(folder), "--format", kind, "--output", str(path), "--json"]
+    asked = ["export", str(folder), "--format", kind, "--output", str(path), "--json", *more]
     assert main(asked) == 0, capsys.readouterr().err
     return dict(json.loads(capsys.readouterr().out.splitlines()[-1]))
 
@@ -125,3 +135,25 @@ def test_a_torn_log_is_exported_up_to_its_last_whole_block(
     log.write_bytes(log.read_bytes()[:-200])
     said = exported(torn, "parquet", tmp_path / "a.parquet", capsys)
     assert any("not closed" in note for note in said["notes"])
+
+
+@pytest.mark.parametrize("kind", PACKAGES)
+def test_every_single_that_modules_sent_is_a_row(
+    measured_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    path = tmp_path / f"sent.{kind}"
+    told = exported(measured_run, kind, path, capsys, "--singles")
+    singles = np.concatenate(list(open_run(measured_run).raw_singles()))
+    assert told["rows"] == {"singles": len(singles)} and len(singles) > 500
+    rows = read(kind, path, "singles", main_table="singles")
+    for name in ("time_ps", "crystal", "doi", "flags"):
+        assert np.array_equal(rows[name], singles[name]), name
+    assert np.abs(rows["energy_keV"] - singles["energy"] / 10).max() < 1e-3
+
+
+def test_singles_are_no_image_and_no_list_of_pairs(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["export", str(run_folder), "--format", "petsird", "--singles"]
+    assert main([*words, "--output", str(tmp_path / "a")]) == 1
+    assert "--singles: they are written as parquet, hdf5, root" in capsys.readouterr().err

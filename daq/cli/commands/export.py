@@ -18,11 +18,12 @@ safir    STIR's SAFIR format: NAME.clm.safir (prompts, delayeds), crystal map, t
 
 Of either, the events as tables for pandas, polars, MATLAB or ROOT (./tomoshibi setup lab):
 
-parquet, hdf5, root  coincidences, or singles and angles; and where the crystals are.
+parquet, hdf5, root  coincidences, or singles and angles; and where the crystals are. --singles of a
+         PET run: every single that its modules sent, as they sent it.
 
 With --image NAME (live, live_unfiltered, bsrem, …) the image that the run holds is written as
-nifti, dicom, interfile or bids (a dataset's folder): not made anew, so that a viewer shows what the
-console showed.
+nifti, dicom, interfile, hdf5 or bids (a dataset's folder): not made anew, so that a viewer shows
+what the console showed.
 
 Needs a few MB of memory; writes all or nothing. docs/reconstruction/exchange.md has the
 conventions.
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     from recon.exchange.scan_facts import ScanFacts
 
 MOST_ENERGY_BINS = 1000
-IMAGE_FORMATS = ("nifti", "dicom", "interfile", "bids")
+IMAGE_FORMATS = ("nifti", "dicom", "interfile", "bids", "hdf5")
 PROJECTION_FORMATS = ("dicom", "interfile")
 PETSIRD_VERSIONS = ("0.12", "0.11", "0.10", "0.9")
 SUFFIXES = {"petsird": ".petsird", "castor": ".Cdh", "safir": ".clm.safir"}
@@ -85,7 +86,11 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
-    parser.add_argument("--format", required=True, choices=[*SUFFIXES, *TABLES, *IMAGE_FORMATS])
+    parser.add_argument(
+        "--format",
+        required=True,
+        choices=[*SUFFIXES, *TABLES, *(one for one in IMAGE_FORMATS if one not in TABLES)],
+    )
     parser.add_argument("--image", metavar="NAME",
                         help="an image in RUN/images instead of the events, by its name without "
                         "ending: live is the last one that the console showed")  # fmt: skip
@@ -96,6 +101,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--identified", action="store_true",
                         help="dicom: with the patient of the run's identity.json in it; only to a "
                         "--output outside of the run's folder")  # fmt: skip
+    parser.add_argument("--singles", action="store_true",
+                        help="tables: every single of the raw log, neither calibrated nor selected, "
+                        "in order of arrival, instead of the coincidences")  # fmt: skip
     parser.add_argument("--no-delayeds", action="store_true", help="leave the delayeds out")
     parser.add_argument("--block-ms", type=whole, default=1, metavar="MS",
                         help="petsird: length of a time block, the only time of its events "
@@ -169,6 +177,8 @@ def _check_format(options: argparse.Namespace) -> None:
     """Refuse a format of images for events, and the other way."""
     if options.identified and options.format != "dicom":
         raise CommandError("--identified: only DICOM has a place for a patient")
+    if options.singles and (options.image or options.format not in TABLES):
+        raise CommandError(f"--singles: they are written as {', '.join(TABLES)}")
     if options.image and options.format not in IMAGE_FORMATS:
         raise CommandError(f"--image: an image is written as {', '.join(IMAGE_FORMATS)}")
 

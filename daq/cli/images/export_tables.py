@@ -33,6 +33,8 @@ def export_tables(options: argparse.Namespace, folder: Path) -> int:
     from recon.exchange.tables.columns import crystal_columns
     from recon.exchange.tables.table_files import table_file
 
+    if options.singles:
+        return _export_raw_singles(options, folder)
     config, path = run_config(folder), _path_of(options, folder)
     spect = config.scanner().modality == "SPECT"
     log = folder / (singles_log.FILE_NAME if spect else listmode_log.FILE_NAME)
@@ -55,6 +57,30 @@ def export_tables(options: argparse.Namespace, folder: Path) -> int:
     words = ", ".join(f"{number} {table}" for table, number in counts.items()) or "no events"
     finish(options, result, f"{files[0]}: {words}")
     return 1 if reader.damage else 0
+
+
+def _export_raw_singles(options: argparse.Namespace, folder: Path) -> int:
+    """Write every single of the raw log."""
+    from recon.exchange.tables.columns import crystal_columns, sent_columns
+    from recon.exchange.tables.table_files import table_file
+    from recon.offline.opened_run import open_run
+
+    run, path, count = open_run(folder), _path_of(options, folder), 0
+    progress = ProgressLine("exporting")
+    try:
+        with table_file(options.format, path, _about(folder), main="singles") as tables:
+            for singles in run.raw_singles():
+                tables.add("singles", sent_columns(singles))
+                count += len(singles)
+                progress.say(f"exporting: {count} singles")
+            tables.add("crystals", crystal_columns(run.geometry))
+            files = tables.paths
+    except LogError as error:
+        raise CommandError(str(error)) from error
+    progress.done()
+    result = {"run": str(folder), "files": files, "rows": {"singles": count}, "notes": []}
+    finish(options, result, f"{files[0]}: {count} singles")
+    return 0
 
 
 def _reader(log: Path, *, spect: bool) -> RecordReader:

@@ -39,7 +39,7 @@ _NO_CHOICE = (
 )
 """Arguments that do not change the image. ``format`` is none of them: each has files of its own."""
 
-_WRITTEN = (".nii", ".nii.gz", ".json", ".hv", ".v", ".dcm", "-dicom", "-bids")
+_WRITTEN = (".nii", ".nii.gz", ".json", ".hv", ".v", ".dcm", "-dicom", "-bids", ".h5")
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:

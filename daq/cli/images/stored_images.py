@@ -16,7 +16,7 @@ from daq.folder.listing.run_images import ENDING, EXPORTS, images_of
 if TYPE_CHECKING:
     from recon.exchange.images.formats import MadeImage
 
-SERIES_ENDINGS = (ENDING, ".hv", ".dcm", "-dicom", "-bids")
+SERIES_ENDINGS = (ENDING, ".hv", ".dcm", "-dicom", "-bids", ".h5")
 
 
 def export_image(options: argparse.Namespace, folder: Path) -> int:

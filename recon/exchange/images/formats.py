@@ -19,6 +19,7 @@ from recon.exchange.errors import ExchangeError
 from recon.exchange.images.bids_folder import write_bids
 from recon.exchange.images.dicom_nm import write_dicom_nm
 from recon.exchange.images.dicom_pet import write_dicom_pet
+from recon.exchange.images.hdf5 import write_hdf5
 from recon.exchange.images.interfile import write_interfile
 from recon.exchange.images.nifti import write_nifti
 from recon.exchange.scan_facts import nameable
@@ -84,6 +85,11 @@ def _bids(made: MadeImage, path: Path) -> Path:
     return folder
 
 
+def _hdf5(made: MadeImage, path: Path) -> Path:
+    file = path.with_name(f"{stem_of(path)}.h5")
+    return write_hdf5(file, made.image, made.grid, made.frames, made.metadata)
+
+
 def _with_scatter(metadata: dict[str, Any]) -> dict[str, Any]:
     """Return the metadata with what DICOM requires about scatter."""
     said = metadata.get("corrections", {}).get("scatter")
@@ -92,7 +98,7 @@ def _with_scatter(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 WRITERS: dict[str, Writer] = {
-    "nifti": _nifti, "dicom": _dicom, "interfile": _interfile, "bids": _bids,
+    "nifti": _nifti, "dicom": _dicom, "interfile": _interfile, "bids": _bids, "hdf5": _hdf5,
 }  # fmt: skip
 """Every format by name, in the order of the help texts."""
 

@@ -49,6 +49,12 @@ def single_columns(singles: Records) -> Columns:
     }
 
 
+def sent_columns(singles: Records) -> Columns:
+    """Return singles as the modules sent them; ``flags`` are those of the event words."""
+    made = {name: singles[name] for name in ("time_ps", "crystal", "doi", "flags")}
+    return {**made, "energy_keV": singles["energy"] * KEV_PER_STEP}
+
+
 def angle_columns(angles: Records) -> Columns:
     """Return from when on a module stood at which angle."""
     return {

@@ -25,6 +25,7 @@ from pydicom.dataset import Dataset
 from daq.cli import main
 from recon.hospital.dicom_web import stow
 from recon.hospital.peers import Hospital, HospitalError, Peer
+from rigs.hospital.certificates import certificate
 from rigs.runs.spect_run_folder import write_spect_run
 
 pytest.importorskip("pynetdicom", reason="pynetdicom is missing: ./tomoshibi setup hospital")
@@ -159,18 +160,6 @@ def test_the_end_waits_for_the_beginning_and_a_lost_answer_is_no_error(
 
 
 # --- TLS --------------------------------------------------------------------------------------
-
-
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """Return a certificate of its own authority for localhost, and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed: apt-get install openssl")
-    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-               "-nodes", "-keyout", str(key), "-out", str(cert), "-days", "2", "-subj",
-               f"/CN={name}", "-addext", "subjectAltName=DNS:localhost"]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
-    return cert, key
 
 
 def test_tls_reaches_a_peer_that_is_trusted_and_nobody_else(
