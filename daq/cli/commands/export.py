@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         required=True,
-        choices=[*SUFFIXES, *TABLES, *(one for one in IMAGE_FORMATS if one not in TABLES)],
+        choices=list(dict.fromkeys([*SUFFIXES, *TABLES, *IMAGE_FORMATS])),
     )
     parser.add_argument("--image", metavar="NAME",
                         help="an image in RUN/images instead of the events, by its name without "
@@ -102,8 +102,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="dicom: with the patient of the run's identity.json in it; only to a "
                         "--output outside of the run's folder")  # fmt: skip
     parser.add_argument("--singles", action="store_true",
-                        help="tables: every single of the raw log, neither calibrated nor selected, "
-                        "in order of arrival, instead of the coincidences")  # fmt: skip
+                        help="tables: every single of the raw log, neither calibrated nor "
+                        "selected, in order of arrival, instead of the coincidences")  # fmt: skip
     parser.add_argument("--no-delayeds", action="store_true", help="leave the delayeds out")
     parser.add_argument("--block-ms", type=whole, default=1, metavar="MS",
                         help="petsird: length of a time block, the only time of its events "

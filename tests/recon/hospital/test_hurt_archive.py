@@ -130,6 +130,9 @@ def test_our_port_with_tls_hears_peers_that_show_a_certificate_and_nobody_else(
 
 
 def test_tls_at_our_port_needs_certificate_and_authority(tmp_path: Path) -> None:
-    with pytest.raises(HospitalError, match="port_tls of hospital.toml needs ca, certificate"):
-        with listening(Hospital(port=free_port(), port_tls=True), Committed()):
-            pass
+    hospital = Hospital(port=free_port(), port_tls=True)
+    with (
+        pytest.raises(HospitalError, match="needs ca, certificate and key"),
+        listening(hospital, Committed()),
+    ):
+        pass
