@@ -15,13 +15,18 @@ from gui.link.command_desk import ALLOWED, CommandDesk
 from gui.study.orbit_choice import OrbitChoice
 from gui.study.protocol_choice import ProtocolChoice
 from gui.study.reading import FIELDS, TIMES, StudyReading, read_study_form
-from hw.messages.patient_position import PATIENT_POSITIONS
+from hw.messages.patient_position import PATIENT_POSITIONS, UNKNOWN
 from hw.messages.telemetry import StartCheck, Telemetry
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "patient_position": PATIENT_POSITIONS,
     "sex": ("", "F", "M", "O"),
 }
+_FIRST = {"H": mark("head first"), "F": mark("feet first")}
+_LYING = {
+    "S": mark("supine"), "P": mark("prone"), "DR": mark("on the right side"),
+    "DL": mark("on the left side"),
+}  # fmt: skip
 NOTHING = mark("○ nothing is set: the next run will have no study")
 SET = mark("✓ set for the next run: it goes with the next Arm")
 CHANGED = mark("⚠ changed since: press “Use for the next run”")
@@ -103,7 +108,8 @@ class StudyPage(QtWidgets.QWidget):
     def _choice(self, name: str) -> QtWidgets.QComboBox:
         box = QtWidgets.QComboBox()
         for choice in CHOICES[name]:
-            box.addItem(tr(choice), choice)
+            words = position_words(choice) if name == "patient_position" else tr(choice)
+            box.addItem(words, choice)
         box.setMinimumHeight(26)
         box.currentIndexChanged.connect(self._show)
         return box
@@ -234,3 +240,11 @@ class StudyPage(QtWidgets.QWidget):
         for name in FIELDS:
             self._write(name, "unknown" if name == "patient_position" else "")
         self._show()
+
+
+def position_words(position: str) -> str:
+    """Return how a patient lies: DICOM's letters, and what they stand for."""
+    if position == UNKNOWN:
+        return tr(position)
+    first, lying = tr(_FIRST[position[0]]), tr(_LYING[position[2:]])
+    return tr("{position} · {first}, {lying}", position=position, first=first, lying=lying)

@@ -16,6 +16,7 @@ from gui.kit.words import speak
 from gui.study.reading import FIELDS, read_study_form
 from gui.study.study_page import GONE, NOTHING, SET
 from hw.messages.endpoints import Endpoints
+from hw.messages.patient_position import PATIENT_POSITIONS
 from hw.messages.telemetry import StartCheck
 from rigs.gui.feeder import Feeder, Script
 
@@ -83,6 +84,15 @@ def test_what_is_told_at_the_form_is_told_in_japanese() -> None:
     assert len(said) >= 3
     for words in said:
         assert not set(re.findall("[A-Za-z]{2,}", words)) - {"kg", "cm", "MBq", "kBq"}, words
+
+
+def test_each_position_is_offered_in_words(console: ConsoleWindow) -> None:
+    box = console.study.editors["patient_position"]
+    assert [box.itemData(place) for place in range(box.count())] == list(PATIENT_POSITIONS)
+    shown = {box.itemData(place): box.itemText(place) for place in range(1, box.count())}
+    assert shown["HFS"] == "HFS · head first, supine"
+    assert shown["FFDL"] == "FFDL · feet first, on the left side"
+    assert len({words.partition("·")[2] for words in shown.values()}) == 8
 
 
 def test_a_time_without_a_date_that_lies_ahead_is_yesterdays() -> None:
