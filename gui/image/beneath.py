@@ -10,17 +10,27 @@ import numpy as np
 from pyqtgraph.Qt import QtCore, QtWidgets
 
 from daq.folder.run_folder import MU_MAP_NAME
-from gui.image.image_file import ENDING, StoredImage, Triple, on_grid, read_image, read_mu_map
+from gui.image.image_file import (
+    ENDING,
+    StoredImage,
+    Triple,
+    on_grid,
+    read_image,
+    read_mu_map,
+    turned,
+)
 from gui.kit.colour_maps import Image
 from gui.kit.pictures import fill
 from gui.kit.words import mark, tr
+from hw.messages.patient_position import PatientPosition
 
 NOTHING, MU_MAP, OF_FILE = mark("nothing"), mark("µ map of the run"), mark("an image…")
 TOP_PER_CM = 0.17
 """The top of a µ map's grey scale: of bone; water has 0.096 at 511 keV (NIST XCOM)."""
 
 PERCENTILE = 99.5
-Space = tuple[tuple[int, int, int], Triple]
+Space = tuple[tuple[int, int, int], Triple, PatientPosition]
+"""Shape, voxels in mm, and how the patient lies."""
 
 
 class BeneathChooser(QtWidgets.QWidget):
@@ -58,7 +68,7 @@ class BeneathChooser(QtWidgets.QWidget):
         return self.slider.value() / 100.0
 
     def follow(self, space: Space, folder: Path | None) -> None:
-        """Follow the voxels of the image shown, and the folder of its run."""
+        """Follow the voxels and the patient of the image shown, and the folder of its run."""
         if folder != self._folder:
             self._folder = folder
             if self.choice.currentData() == MU_MAP:
@@ -99,7 +109,7 @@ class BeneathChooser(QtWidgets.QWidget):
     def _mu_map(self) -> StoredImage:
         path = self._folder / MU_MAP_NAME if self._folder is not None else None
         if path is None or not path.is_file():
-            raise ValueError("this run has no µ map of its own")
+            raise ValueError(tr("this run has no µ map of its own"))
         return read_mu_map(path)
 
     def _ask_for_file(self) -> None:
@@ -119,7 +129,7 @@ class BeneathChooser(QtWidgets.QWidget):
 
     def _forget(self, words: str) -> None:
         self.image, self._source, self._coming = None, None, None
-        self.choice.setCurrentText(NOTHING)
+        self.choice.setCurrentIndex(self.choice.findData(NOTHING))
         self.said.emit(words)
 
     def end(self) -> None:
@@ -128,9 +138,10 @@ class BeneathChooser(QtWidgets.QWidget):
 
 
 def _prepared(source: Callable[[], StoredImage], space: Space) -> Image:
-    """Read an image and lay it on the voxels of another, scaled to 0..1."""
-    read = source()
-    made = on_grid(np.asarray(read.volume[..., 0]), read.voxel_mm, *space)
+    """Read an image and lay it on the voxels of another, left on left, scaled to 0..1."""
+    read, (shape, voxel_mm, position) = source(), space
+    turn = turned(read.position, position)
+    made = on_grid(np.asarray(read.volume[..., 0]), read.voxel_mm, shape, voxel_mm, turn)
     seen = made[made > 0]
     if read.unit == "1/cm":
         upper = TOP_PER_CM

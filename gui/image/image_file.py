@@ -11,8 +11,14 @@ import numpy as np
 
 from daq.folder.listing.run_images import ENDING
 from gui.kit.colour_maps import Image
+from hw.arrays import F8
 from hw.bounded_files import FileRefused, read_npz, read_object
-from hw.messages.patient_position import PATIENT_POSITIONS, UNKNOWN, PatientPosition
+from hw.messages.patient_position import (
+    PATIENT_POSITIONS,
+    UNKNOWN,
+    PatientPosition,
+    axes_in_patient,
+)
 
 MOST_VOXELS = 2**28
 Triple = tuple[float, float, float]
@@ -72,20 +78,34 @@ def read_mu_map(path: Path) -> StoredImage:
     return StoredImage(path, volume[..., None], (x, y, z), "1/cm", UNKNOWN)
 
 
-def on_grid(volume: Image, voxel_mm: Triple, shape: tuple[int, int, int], onto_mm: Triple) -> Image:
+def on_grid(
+    volume: Image,
+    voxel_mm: Triple,
+    shape: tuple[int, int, int],
+    onto_mm: Triple,
+    turn: F8 | None = None,
+) -> Image:
     """Return an image on other voxels, both with their middles at the scanner's; 0 outside it.
 
     Parameters
     ----------
     volume : (x, y, z), voxels of ``voxel_mm``
     shape, onto_mm : the other voxels' numbers and sizes
+    turn : (3, 3), leads from the other's axes to those of the image; None where they are the same
     """
     from scipy import ndimage
 
-    ratio = [new / old for new, old in zip(onto_mm, voxel_mm, strict=True)]
-    first = [
-        0.5 * (old - 1) - 0.5 * (new - 1) * each
-        for old, new, each in zip(volume.shape, shape, ratio, strict=True)
-    ]
-    made = ndimage.affine_transform(volume, ratio, first, output_shape=shape, order=1)
+    matrix = np.diag(1 / np.array(voxel_mm)) @ (np.eye(3) if turn is None else turn)
+    matrix = matrix @ np.diag(onto_mm)
+    middles = [0.5 * (np.array(one) - 1) for one in (volume.shape, shape)]
+    first = middles[0] - matrix @ middles[1]
+    made = ndimage.affine_transform(volume, matrix, first, output_shape=shape, order=1)
     return np.asarray(made, dtype=np.float32)
+
+
+def turned(position: PatientPosition, onto: PatientPosition) -> F8 | None:
+    """Return what leads from the scanner's axes with a patient in one position to those of an image
+    of a patient in ``position``: the same place in the patient. None where either is not known."""
+    if UNKNOWN in (position, onto) or position == onto:
+        return None
+    return axes_in_patient(position).T @ axes_in_patient(onto)

@@ -350,7 +350,8 @@ class ImagePanel(PicturePanel):
             return
         folder = Path(telemetry.folder) if telemetry.folder else None
         self.regions.follow(folder)
-        self.tools.beneath.follow((message.shape, message.voxel_mm), folder)
+        space = message.shape, message.voxel_mm, telemetry.patient_position
+        self.tools.beneath.follow(space, folder)
         self.page.folder = folder
 
     def _page_content(self) -> PageContent:

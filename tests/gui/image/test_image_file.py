@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gui.image.image_file import on_grid, read_image, read_mu_map
+from gui.image.image_file import on_grid, read_image, read_mu_map, turned
+from hw.messages.patient_position import PATIENT_POSITIONS, PatientPosition, ends_of_axes
 
 
 def test_a_ramp_has_its_values_where_they_were() -> None:
@@ -20,6 +21,29 @@ def test_a_ramp_has_its_values_where_they_were() -> None:
     sizes = zip((11, 9, 13), (5.0, 6.0, 4.0), strict=True)
     u, v, w = np.meshgrid(*[(np.arange(n) - 0.5 * (n - 1)) * mm for n, mm in sizes], indexing="ij")
     np.testing.assert_allclose(made, 100 + u + 2 * v - 0.5 * w, atol=1e-3)
+
+
+@pytest.mark.parametrize("onto", PATIENT_POSITIONS[1:])
+@pytest.mark.parametrize("position", ("HFS", "FFDR"))
+def test_an_image_of_a_patient_who_lay_otherwise_is_turned_left_upon_left(
+    position: PatientPosition, onto: PatientPosition
+) -> None:
+    """What is brightest at an end of an axis is there under the same letter, by the letters that
+    the pictures have."""
+    size = (7, 7, 7)
+    for axis, name in enumerate("xyz"):
+        image = np.zeros(size, np.float32)
+        image[tuple(6 if one == axis else 3 for one in range(3))] = 1
+        made = on_grid(image, (2.0,) * 3, size, (2.0,) * 3, turned(position, onto))
+        found = np.unravel_index(int(made.argmax()), size)
+        (there,) = (k for k in range(3) if found[k] != 3)
+        ends = ends_of_axes(onto)["xyz"[there]]
+        assert ends[int(found[there] == 6)] == ends_of_axes(position)[name][1]
+        assert made.max() == pytest.approx(1)
+
+
+def test_where_a_position_is_not_known_nothing_is_turned() -> None:
+    assert turned("unknown", "HFP") is turned("FFS", "unknown") is turned("HFP", "HFP") is None
 
 
 def test_outside_of_it_there_is_nothing() -> None:
