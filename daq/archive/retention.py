@@ -24,9 +24,9 @@ from daq.folder.identity.review_file import read_review
 from daq.folder.listing.archive_record import read_copies
 from daq.folder.one_at_a_time import alone
 from daq.folder.run_folder import CONFIG_NAME, armed_at, run_config
-from hw.bounded_files import words_of
+from hw.bounded_files import FileRefused, read_object, words_of
 
-TO_SEND_NAME = "to_send.json"
+TO_SEND_NAME, OUTBOX_NAME = "to_send.json", "hospital"
 Progress = Callable[[int, int], None]
 
 
@@ -132,12 +132,27 @@ def _why_kept(folder: Path, rule: Rule, now: dt.datetime) -> str:
 def waits_to_be_sent(folder: Path) -> str:
     """Return why a run is kept for what is still to be sent of it, in words; "" for nothing.
 
-    This release sends nothing by itself. A run that a later one wrote a list for is kept: it is
-    not known here what of it has gone.
+    What goes to an archive lies in the outbox beside the runs (``tomoshibi hospital``). An object
+    whose state cannot be read may be of any run, and a run that a later release wrote a list for
+    is kept: it is not known here what of it has gone.
     """
     if (folder / TO_SEND_NAME).exists():
         return f"{TO_SEND_NAME}: what of it has been sent is not known to this release"
+    for path in sorted((folder.parent / OUTBOX_NAME).glob("*@*.dcm")):
+        run, state = _on_its_way(path.with_suffix(".json"))
+        if state != "done" and run in ("", folder.name):
+            what = f"{OUTBOX_NAME}/{path.name}"
+            return f"{what} {'of it' if run else 'of some run'} is not yet in its archive for good"
     return ""
+
+
+def _on_its_way(path: Path) -> tuple[str, str]:
+    """Return of which run an object in the outbox is, and how far; "" where nobody can tell."""
+    try:
+        told = read_object(path)
+    except (FileRefused, OSError):
+        return "", ""
+    return str(told.get("run", "")), str(told.get("state", "waiting"))
 
 
 def _copy_of(folder: Path, files: FilesToCopy) -> tuple[Path | None, str]:

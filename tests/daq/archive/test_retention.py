@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from daq.archive import retention
-from daq.archive.retention import TO_SEND_NAME, Fate, Rule, fates
+from daq.archive.retention import OUTBOX_NAME, TO_SEND_NAME, Fate, Rule, fates
 from daq.archive.run_copy import archive
 from daq.archive.run_deletion import GOING, LOG_NAME
 from daq.cli import main
@@ -124,6 +124,25 @@ def to_send(folder: Path, disk: Path) -> None:
     (folder / TO_SEND_NAME).write_text("[]", encoding="utf-8")
 
 
+def in_the_outbox(folder: Path, state: str) -> None:
+    outbox = folder.parent / OUTBOX_NAME
+    outbox.mkdir()
+    (outbox / "1.2.3@pacs.dcm").write_bytes(b"an object")
+    (outbox / "1.2.3@pacs.json").write_text(state, encoding="utf-8")
+
+
+def waiting(folder: Path, disk: Path) -> None:
+    in_the_outbox(folder, f'{{"run": "{folder.name}", "state": "waiting"}}')
+
+
+def stored_without_commitment(folder: Path, disk: Path) -> None:
+    in_the_outbox(folder, f'{{"run": "{folder.name}", "state": "stored"}}')
+
+
+def nobody_knows_what_waits(folder: Path, disk: Path) -> None:
+    in_the_outbox(folder, '{"run": "')
+
+
 def a_link(folder: Path, disk: Path) -> None:
     (folder / "away").symlink_to(disk)
 
@@ -143,8 +162,17 @@ KEPT = {
     odd_review: "review.json",
     with_identity: "is in no copy: archive it --with-identity, or pseudonymise",
     to_send: "what of it has been sent is not known",
+    waiting: "1.2.3@pacs.dcm of it is not yet in its archive",
+    stored_without_commitment: "of it is not yet in its archive for good",
+    nobody_knows_what_waits: "of some run is not yet in its archive",
     a_link: "no copy has all of it: away",
 }
+
+
+@pytest.mark.parametrize("state", ['{"run": "RUN", "state": "done"}', '{"run": "another"}'])
+def test_what_has_gone_and_what_is_of_another_run_keeps_none(copied: Path, state: str) -> None:
+    in_the_outbox(copied, state.replace("RUN", copied.name))
+    assert fate_of(copied, delete=False).goes
 
 
 @pytest.mark.parametrize("spoil", KEPT, ids=lambda spoil: spoil.__name__)
