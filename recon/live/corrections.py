@@ -41,8 +41,10 @@ from recon.live.scatter_job import LiveScatter
 from recon.scatter import EnergyWindow
 
 POLL_S = 0.05
-CONCLUDING_ROUNDS, ROUNDS_WITH_GAMMAS = 2, 4
-"""Of image and scatter at the end; from the first on they change little."""
+CONCLUDING_ROUNDS, WHOLE_ROUNDS = 2, 4
+"""Of image and scatter at the end, from what the run had found; and, as offline, from nothing, or
+with prompt γ.
+"""
 
 CONTOUR_PROMPTS = 200_000
 LEAST_FRACTION, LEAST_HALF_LIFE_S = 1e-6, 1e-3
@@ -193,15 +195,17 @@ class LiveCorrections:
         """
         clock = self._imager.clock
         deadline = clock() + timeout_s
-        self.wait(timeout_s, stopped)
+        self._scatter.close()  # what is under way, at low priority, is of fewer events
+        self.wait(timeout_s, stopped, frames=False)
         self._imager.use_the_rest(stopped)
-        rounds = ROUNDS_WITH_GAMMAS if self._scatter.has_gammas else CONCLUDING_ROUNDS
+        found = self._lines.scatter is not None and not self._scatter.has_gammas
+        rounds = CONCLUDING_ROUNDS if found else WHOLE_ROUNDS
         for done in range(rounds):
             if not self._can_scatter() or stopped():
                 return
             progress(done / rounds)
             self._scatter.conclude(last=done == rounds - 1)
-            self.wait(deadline - clock(), stopped)
+            self.wait(deadline - clock(), stopped, frames=done == rounds - 1)
             if clock() >= deadline and self._scatter.job.running:
                 self._scatter.unsettled = f"found anew {done} of {rounds} times, then time was over"
                 self.message = f"scatter was {self._scatter.unsettled}: reconstruct the run"
@@ -211,10 +215,13 @@ class LiveCorrections:
         """Return the resolution model of the run's last image, on its voxels."""
         return final_resolution(self._system.scanner, grid, self._nuclide, self._lines.mu_per_mm)
 
-    def wait(self, timeout_s: float, stopped: Stopped = lambda: False) -> None:
-        """Wait for work in progress, up to a time limit, and apply its results."""
+    def wait(
+        self, timeout_s: float, stopped: Stopped = lambda: False, *, frames: bool = True
+    ) -> None:
+        """Wait for work in progress, on ``frames`` too, up to a time limit; apply its results."""
         deadline = self._imager.clock() + timeout_s
-        for job in (self._job, self._scatter.job, self._frames.job):
+        jobs = (self._job, self._scatter.job, self._frames.job)
+        for job in jobs if frames else jobs[:2]:
             while job.running and not stopped():
                 if self._imager.clock() >= deadline:
                     return

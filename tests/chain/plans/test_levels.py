@@ -65,7 +65,7 @@ def rows(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Row]
     }
 
 
-def test_live_offline_and_a_viewer_show_one_number(rows: dict[str, Row]) -> None:
+def test_live_offline_and_a_viewer_show_one_number(rows: dict[str, Row], plan: Plan) -> None:
     offline = rows["by default"]
     assert rows["by default, DICOM"].level == pytest.approx(offline.level, abs=0.001)
     assert rows["live"].level == pytest.approx(offline.level, rel=0.02)
@@ -75,8 +75,9 @@ def test_live_offline_and_a_viewer_show_one_number(rows: dict[str, Row]) -> None
     assert rows["live"].rings[0] == pytest.approx(offline.rings[0], rel=0.06)
     assert rows["live"].slabs[:-1] == pytest.approx(offline.slabs[:-1], rel=0.04)
     # at the end (60 to 72 mm of 75) a sixth of the middle's lines meet more scatter than trues,
-    # and the two images draw it each for itself
-    assert rows["live"].slabs[-1] == pytest.approx(offline.slabs[-1], rel=0.06)
+    # and the two images draw it each for itself; of I-124 prompt γ, too
+    at_the_end = 0.06 if plan.nuclide == "F-18" else 0.08
+    assert rows["live"].slabs[-1] == pytest.approx(offline.slabs[-1], rel=at_the_end)
 
 
 def test_it_is_the_emulated_one(rows: dict[str, Row], plan: Plan) -> None:
