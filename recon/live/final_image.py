@@ -12,6 +12,7 @@ is over, the image has the iterations done by then, which it tells, and the part
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,10 @@ THREADS_GAIN = 0.8
 
 MOST_THREADS = 8
 LEAST_ITERATIONS = 2
+ENOUGH = 0.5
+"""Share of the wanted iterations from which on all events are better than more iterations; they are
+often done all the same, for the run's own speed is that of a machine with more to do."""
+
 PART_EVENTS = 100_000
 """Events prepared at a time, some 0.1 s, after which it can stop."""
 
@@ -193,11 +198,12 @@ def _fitting(imager: LiveImager[Any], plan: _Plan) -> int:
 
 
 def _use_list(imager: LiveImager[Any], listed: RunList, plan: _Plan) -> None:
-    """Have all events in place of those held, if there is time for as many iterations."""
+    """Have all events in place of those held, if there is time for enough iterations."""
     memory = imager.memory
     of_held = _fitting(imager, plan) if memory.complete else 0
+    enough = min(of_held, math.ceil(ENOUGH * plan.choice.iterations))
     memory.listed = listed
-    if _fitting(imager, plan) < max(of_held, LEAST_ITERATIONS):
+    if _fitting(imager, plan) < max(enough, LEAST_ITERATIONS):
         memory.listed = None
 
 

@@ -330,7 +330,7 @@ def test_where_time_does_not_suffice_for_all_it_has_what_came(
     with_a_gap(some)
     speed = some.imager.estimate_of_all.speed
     iterations = final_choice(some.imager, some.run.corrections).iterations
-    # just enough for the iterations over what is held
-    needed = (1.0 + (iterations + 0.1) / (THREADS_GAIN * threads_here())) / speed
+    # just enough for half the iterations over what is held
+    needed = (1.0 + (iterations / 2 + 0.1) / (THREADS_GAIN * threads_here())) / speed
     monkeypatch.setattr(pet_run, "FINISH_S", 0.8 * BATCHES * BATCH * needed)
     assert "BSREM of 80.0 % of the events" in some.end().note
