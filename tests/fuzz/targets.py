@@ -319,9 +319,9 @@ TARGETS: dict[str, Target] = {
     "petsys pairs": Target(corpus.petsys_pairs, of_file("c.ldat", lambda p: list(PetsysPairs(p)))),
     "janus list": Target(corpus.janus, of_file("l.dat", lambda p: list(Janus(p)))),
     "compass list": Target(corpus.compass_list, of_file("c.BIN", lambda p: list(Compass(p)))),
-    "safir list played": Target(lambda: [corpus.SAFIR], of_file("s", lambda p: list(Safir(p)))),
+    "safir list played": Target(lambda: [corpus.SAFIR], of_file("s.bin", lambda p: list(Safir(p)))),
     "pept played": Target(
-        lambda: [corpus.PEPT], of_file("p", lambda p: list(Pept(p, (64, 64), (9.0, 9.0))))
+        lambda: [corpus.PEPT], of_file("p.pept", lambda p: list(Pept(p, (64, 64), (9.0, 9.0))))
     ),
     "petlink played": Target(lambda: [corpus.MMR], petlink),
     "gate root": Target(
