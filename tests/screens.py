@@ -52,7 +52,7 @@ EARLIER = ("--headless", "--duration", "12", "--activity-MBq", "0.5")
 FROM_S = 40.0
 """Detector time from which pictures are taken: frames, curves and scatter are there."""
 
-BOUND_S = 240.0
+BOUND_S, FRAMES = 240.0, 8
 COLOURS, LEAST_COLOURS = 256, 40
 T = TypeVar("T")
 REGIONS: list[Region] = [
@@ -130,7 +130,7 @@ def picture(window: ConsoleWindow, page: str, path: Path) -> list[str]:
     window.pages.show_page(page)
     if page == "Runs":
         choose_the_run(window)
-    wait_s(1.5)
+    drawn_for_s(window, 1.5)
     faults = layout_faults(window)
     window.grab().save(str(path), "PNG", 70)
     with Image.open(path) as taken:
@@ -162,14 +162,18 @@ def checked(window: ConsoleWindow) -> Iterator[str]:
     """Show each page for a moment; yield what is wrong with how it lies."""
     for page in PAGES:
         window.pages.show_page(page)
-        wait_s(0.5)
+        drawn_for_s(window, 0.5)
         yield from (f"{page}: {fault}" for fault in layout_faults(window))
 
 
-def wait_s(seconds: float) -> None:
-    """Let Qt work for so long."""
-    since_s = time.monotonic()
-    until(lambda: time.monotonic() - since_s > seconds, "a moment")
+def drawn_for_s(window: ConsoleWindow, seconds: float) -> None:
+    """Let Qt work for so long, and until the window has drawn what it shows now some times: on a
+    slow machine a first layout takes longer, and rows are wrapped after it."""
+    since_s, frames = time.monotonic(), window.meter.frames
+    until(
+        lambda: time.monotonic() - since_s > seconds and window.meter.frames > frames + FRAMES,
+        "some frames",
+    )
 
 
 def main() -> None:
