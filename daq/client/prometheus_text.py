@@ -1,4 +1,4 @@
-"""A system's state as Prometheus reads it (text exposition format 0.0.4).
+"""A system's state as Prometheus reads it, written by prometheus-client (text format 0.0.4).
 
 Nothing here names a run, a patient or a person: a monitoring system keeps what it gets for years.
 Counters count from 0 in each run, which Prometheus takes as a restart.
@@ -6,14 +6,21 @@ Counters count from 0 in each run, which Prometheus takes as a restart.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import get_args
 
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
 from hw.messages.telemetry import RunState, Telemetry
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+__all__ = ["CONTENT_TYPE", "metrics_text"]
+
 PRIORITIES = ("high", "medium", "low")
+KINDS = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
 
 Labels = Mapping[str, str]
 Sample = tuple[Labels, float]
@@ -21,12 +28,21 @@ Sample = tuple[Labels, float]
 
 def metrics_text(telemetry: Telemetry | None) -> str:
     """Return the metrics; None: the system does not answer, which is ``tomoshibi_up 0``."""
-    found = [
-        _family("up", "gauge", "Whether the acquisition answers.", [({}, telemetry is not None)])
-    ]
-    if telemetry is not None:
-        found += [_family(*one) for one in _families(telemetry)]
-    return "".join(found)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Now(telemetry))
+    return generate_latest(registry).decode()
+
+
+class _Now(Collector):
+    def __init__(self, telemetry: Telemetry | None) -> None:
+        self._telemetry = telemetry
+
+    def collect(self) -> Iterator[Metric]:
+        up = self._telemetry is not None
+        yield _family("up", "gauge", "Whether the acquisition answers.", [({}, up)])
+        if self._telemetry is not None:
+            for one in _families(self._telemetry):
+                yield _family(*one)
 
 
 def _families(now: Telemetry) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
@@ -85,27 +101,10 @@ def _numbered(values: Iterable[float]) -> list[Sample]:
     return [({"module": str(number)}, value) for number, value in enumerate(values)]
 
 
-def _family(name: str, kind: str, words: str, samples: Iterable[Sample]) -> str:
-    """Return a metric's lines, none where it has no samples."""
-    full = f"tomoshibi_{name}"
-    lines = [f"{full}{_labels(labels)} {_number(value)}" for labels, value in samples]
-    if not lines:
-        return ""
-    return "\n".join([f"# HELP {full} {words}", f"# TYPE {full} {kind}", *lines]) + "\n"
-
-
-def _labels(labels: Labels) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
-def _number(value: float) -> str:
-    number = float(value)
-    if math.isfinite(number):
-        return repr(number)
-    return "NaN" if math.isnan(number) else ("+Inf" if number > 0 else "-Inf")
+def _family(name: str, kind: str, words: str, samples: Iterable[Sample]) -> Metric:
+    found = list(samples)
+    labels = list(found[0][0]) if found else ["name"]
+    family = KINDS[kind](f"tomoshibi_{name}", words, labels=labels)
+    for of, value in found:
+        family.add_metric(list(of.values()), float(value))
+    return family

@@ -138,10 +138,12 @@ def test_what_is_optional_is_imported_where_it_is_for_and_nowhere_else() -> None
     """Without it installed, by its name: it need not be in the environment of the tests."""
     asked = {"pynetdicom": "import pynetdicom", "h5py": 'package("h5py")',
              "pyarrow": 'package("pyarrow")', "uproot": 'package("uproot")',
-             "pylsl": "import pylsl", "highdicom": "import_module(\"highdicom\")"}  # fmt: skip
+             "pylsl": "import pylsl", "prometheus-client": "from prometheus_client import",
+             "highdicom": "import_module(\"highdicom\")"}  # fmt: skip
     homes = {
         "pynetdicom": "recon/hospital",
         "pylsl": "daq/link/signals",
+        "prometheus-client": "daq/client",
         "highdicom": "recon/hospital/objects",
     }
     assert names_of(OPTIONAL) == set(asked)

@@ -15,10 +15,15 @@ import msgspec
 import pytest
 
 from daq.client.client import DisplayClient
-from daq.client.prometheus_text import metrics_text
 from hw.messages.telemetry import Telemetry
 from rigs.acquisition_process import wait_until
 from rigs.daq_in_thread import DaqInThread
+
+prometheus_client = pytest.importorskip(
+    "prometheus_client", reason="prometheus-client is not installed: ./tomoshibi setup lab"
+)
+
+from daq.client.prometheus_text import metrics_text  # noqa: E402
 
 SAMPLE = re.compile(r'(tomoshibi_\w+)(\{(?:\w+="(?:[^"\\\n]|\\.)*",?)+\})? (\S+)')
 
@@ -72,7 +77,7 @@ def test_what_the_console_shows_prometheus_gets(daq: DaqInThread) -> None:
 
 
 def test_prometheus_own_parser_takes_it(daq: DaqInThread) -> None:
-    parser = pytest.importorskip("prometheus_client.parser", reason="pip install prometheus-client")
+    parser = pytest.importorskip("prometheus_client.parser")
     now = msgspec.structs.replace(telemetry(daq), silent={'a "b"\\c': 4.0}, counters={"a.b": 3})
     families = {one.name: one for one in parser.text_string_to_metric_families(metrics_text(now))}
     assert families["tomoshibi_silent_seconds"].samples[0].labels == {"what": 'a "b"\\c'}

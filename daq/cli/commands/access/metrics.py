@@ -50,6 +50,12 @@ def run(options: argparse.Namespace) -> int:
     from daq.client.client import DisplayClient
     from hw.messages.endpoints import Endpoints
 
+    try:
+        import daq.client.prometheus_text  # noqa: F401  (each answer needs it)
+    except ImportError as error:
+        raise CommandError(
+            f"metrics needs prometheus-client: ./tomoshibi setup lab ({error})"
+        ) from error
     display = DisplayClient(Endpoints(endpoint_of(options)))
     with contextlib.closing(display), _server(options, Newest(display)) as server:
         leave = False
