@@ -180,7 +180,8 @@ def main() -> None:
     """Make all pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "images")
-    folder = parser.parse_args().folder
+    folder: Path = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
     application(headless=True)
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as opened:
         store_a_run(Path(place))
