@@ -14,12 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from numba.core import entrypoints
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 from numba.core.types import IntegerLiteral
 
 from hw.kernel_cache import KernelCache
 from hw.private_place import cache_root as cache_root
+
+# Other packages may extend numba, and are then loaded by every process that uses a kernel. Ours
+# need none of them: awkward, which uproot brings (extra `lab`), took 40 MiB of each.
+entrypoints._already_initialized = True
 
 Record = Any
 """One record of a structured array inside a kernel."""

@@ -87,6 +87,19 @@ def test_the_same_sources_elsewhere_compile_nothing(cache: Path, tmp_path: Path)
     assert use(house(tmp_path), cache) == ["60", "0"]
 
 
+def test_what_other_packages_add_to_numba_is_not_loaded(cache: Path, tmp_path: Path) -> None:
+    """Awkward, in the extra `lab`, does: 2.6 s of every process that used a kernel."""
+    folder = house(tmp_path)
+    (folder / "intruder.py").write_text("print('loaded')\ndef register(): print('called')\n")
+    said = folder / "intruder-1.0.dist-info"
+    said.mkdir()
+    (said / "METADATA").write_text("Metadata-Version: 2.1\nName: intruder\nVersion: 1.0\n")
+    (said / "entry_points.txt").write_text("[numba_extensions]\ninit = intruder:register\n")
+    assert use(folder, cache) == ["60", "0"]
+    without_us = "import numba; print(numba.njit(lambda x: x + 1)(1))"
+    assert use(folder, cache, without_us) == ["loaded", "called", "2"]
+
+
 def test_an_edited_constant_is_seen_by_the_caller_of_its_kernel(
     cache: Path, tmp_path: Path
 ) -> None:
