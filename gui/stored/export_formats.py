@@ -9,6 +9,7 @@ EXPORTS: dict[str, tuple[str, ...]] = {
     mark("image: DICOM"): ("reconstruct", "--format", "dicom"),
     mark("image: Interfile (STIR)"): ("reconstruct", "--format", "interfile"),
     mark("image: BIDS-PET dataset"): ("reconstruct", "--format", "bids"),
+    mark("image: HDF5"): ("reconstruct", "--format", "hdf5"),
     mark("live image: DICOM"): ("export", "--image", "live", "--format", "dicom"),
     mark("events: PETSIRD"): ("export", "--format", "petsird"),
     mark("events: CASToR"): ("export", "--format", "castor"),
