@@ -187,6 +187,25 @@ def test_scatter_follows_attenuation_and_tells_of_when_it_is(
     played.close()
 
 
+@pytest.mark.parametrize(("found", "rounds"), [(False, 4), (True, 2)])
+def test_the_end_finds_scatter_in_as_many_rounds_as_offline_where_there_was_none(
+    records: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: bool, rounds: int
+) -> None:
+    """From nothing, two rounds left ¹⁸F at 10 MBq with rings from 0.97 to 1.06."""
+    monkeypatch.setattr(recon.live.scatter_job, "SCATTER_PROMPTS", 1000 if found else 10**9)
+    monkeypatch.setattr(recon.live.scatter_job, "LAST_PROMPTS", 1000)
+    monkeypatch.setattr(recon.live.scatter_job, "MOST_SIGMA", 10.0)
+    played = Played(records, mu_map=mu_map(tmp_path))
+    for _ in range(3):
+        played.image()
+        played.run.corrections.wait(120.0)
+    assert played.image().corrections["scatter"] == found
+    progress: list[float] = []
+    played.run.corrections.conclude(240.0, lambda: False, progress.append)
+    assert progress == [done / rounds for done in range(rounds)]
+    played.close()
+
+
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_last_image_of_few_prompts_has_scatter_and_one_that_was_stopped_does_not_claim_it(
     records: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
